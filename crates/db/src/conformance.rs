@@ -47,7 +47,7 @@ pub fn running(team: &TeamId, started_at: u64) -> SandboxRecord {
 #[must_use]
 pub fn paused(team: &TeamId, paused_at: u64) -> SandboxRecord {
     let snapshot =
-        SnapshotRef { id: SnapshotId::random(), generation: 1, mode: PauseMode::Full, restored: 0 };
+        SnapshotRef::begun(1, PauseMode::Full);
     SandboxRecord {
         state: State::Paused { snapshot: snapshot.clone() },
         end_at: Timestamp::from_unix_millis(paused_at),
@@ -217,12 +217,7 @@ async fn old_pauses_are_found_oldest_first(db: &dyn Database) {
 
 async fn every_snapshot_is_named_once(db: &dyn Database) {
     let team = TeamId::random();
-    let new = |generation| SnapshotRef {
-        id: SnapshotId::random(),
-        generation,
-        mode: PauseMode::Full,
-        restored: 0,
-    };
+    let new = |generation| SnapshotRef::begun(generation, PauseMode::Full);
     let (first, second, third) = (new(1), new(2), new(3));
     let mut record = running(&team, 1);
     record.snapshot = Some(second.clone());

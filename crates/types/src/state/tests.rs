@@ -4,7 +4,7 @@ use super::*;
 use crate::{PauseMode, SnapshotId};
 
 fn snapshot() -> SnapshotRef {
-    SnapshotRef { id: SnapshotId::random(), generation: 1, mode: PauseMode::Full, restored: 0 }
+    SnapshotRef::begun(1, PauseMode::Full)
 }
 
 fn any_state() -> impl Strategy<Value = State> {
