@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ow_guest_proto::control::Init;
 use ow_node_api::{Identity, NodeError, Start, Started};
-use ow_types::{ExecutionId, Phases};
+use ow_types::{ExecutionId, Phases, Tier};
 use rand::RngCore as _;
 
 use crate::guest::{Guest, GuestError};
@@ -15,6 +16,7 @@ use crate::inner::Inner;
 use crate::network::{self, Rules};
 use crate::place::{Placed, Wanted};
 use crate::run::Run;
+use crate::warm::WarmImage;
 use crate::{errors, kill, warm};
 
 /// How long a guest may take until its agent answers. It takes 50 to 400 ms on an idle machine;
@@ -57,26 +59,37 @@ pub(crate) async fn start(inner: &Arc<Inner>, start: Start) -> Result<Started, N
     wanted.resources = start.resources;
     let (execution, sandbox) = (start.execution.clone(), start.identity.sandbox.clone());
     begin_once(inner, Run::new(execution, sandbox), async |run| {
-        let mut watch = Stopwatch::begin();
-        let _turn = run.unless_killed(inner.turns.to_start()).await?;
-        watch.lap("queue");
         let image = warm::image_for(inner, &template, &wanted).await;
-        let placed = enter_place(inner, run, wanted.clone(), true).await?;
-        watch.lap("place");
-        let boot = async {
-            let booted = match &image {
-                Some(image) => image.restore(inner, &placed.place).await,
-                None => inner.engine.start(&placed.place).await,
-            };
-            booted.map_err(|error| errors::engine(&run.execution, &error))
-        };
-        let phases = begin_guest(run, &placed, &rules, boot).await?;
-        watch.lap_with(phases);
         let reseed = image.is_some();
-        introduce(inner, run, &placed, &start.identity, reseed, &mut watch).await?;
-        Ok(Started { address: placed.slot.address(), phases: watch.phases })
+        let (wanted, rules, identity) = (&wanted, &rules, &start.identity);
+        let beginning = Beginning { inner, run, wanted, rules, identity, reseed, lap: "place" };
+        beginning.begin(&FromTemplate { inner, run, image }).await
     })
     .await
+}
+
+/// A guest that boots, or is restored from its template's image.
+struct FromTemplate<'a> {
+    inner: &'a Inner,
+    run: &'a Run,
+    image: Option<WarmImage>,
+}
+
+#[async_trait]
+impl Origin for FromTemplate<'_> {
+    type Known = ();
+
+    async fn look(&self) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn boot(&self, placed: &Placed, (): ()) -> Result<Phases, NodeError> {
+        let booted = match &self.image {
+            Some(image) => image.restore(self.inner, &placed.place).await,
+            None => self.inner.engine.start(&placed.place).await,
+        };
+        booted.map_err(|error| errors::engine(&self.run.execution, &error))
+    }
 }
 
 /// Begins a run, or waits for the beginning that is in flight; one that fails leaves nothing.
@@ -89,11 +102,14 @@ pub(crate) async fn begin_once(
     let turn = run.work.lock().await;
     if !is_new && (run.is_ready() || inner.run(&run.execution).is_none()) {
         let placed = run.placed().filter(|_| run.is_ready()).ok_or_else(|| run.gone())?;
-        return Ok(Started { address: placed.slot.address(), phases: Phases::default() });
+        // What is not known proves as little as what came from memory.
+        let tier = run.tier.get().copied().unwrap_or(Tier::Memory);
+        return Ok(Started { address: placed.slot.address(), tier, phases: Phases::default() });
     }
     let begun = begin(&run).await;
     match begun {
         Ok(started) => {
+            let _ = run.tier.set(started.tier);
             kill::watch(inner, run.clone());
             Ok(started)
         }
@@ -104,10 +120,93 @@ pub(crate) async fn begin_once(
     }
 }
 
+/// Where a guest comes from.
+#[async_trait]
+pub(crate) trait Origin: Sync {
+    /// What must be known before it boots.
+    type Known: Send;
+
+    /// Finds that out, while a place is made.
+    async fn look(&self) -> Result<Self::Known, NodeError>;
+
+    /// Lets it boot in a place.
+    async fn boot(&self, placed: &Placed, known: Self::Known) -> Result<Phases, NodeError>;
+}
+
+/// What a run begins with, wherever its guest comes from.
+pub(crate) struct Beginning<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) run: &'a Run,
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) rules: &'a Rules,
+    pub(crate) identity: &'a Identity,
+    /// Whether others began as the same process.
+    pub(crate) reseed: bool,
+    /// What the time is called until the guest can boot.
+    pub(crate) lap: &'static str,
+}
+
+impl Beginning<'_> {
+    /// Lets a guest boot in a place that is ready; if that fails, once more in a new one.
+    pub(crate) async fn begin(&self, origin: &impl Origin) -> Result<Started, NodeError> {
+        let first = self.attempt(true, origin).await;
+        let Err(error) = &first else { return first };
+        if !may_go_otherwise(error) || self.run.killed.is_cancelled() {
+            return first;
+        }
+        // The place or the moment may be to blame: it gets another of both.
+        let execution = &self.run.execution;
+        tracing::warn!(%execution, %error, "a run did not begin, and is tried again");
+        leave_place(self.inner, self.run).await;
+        self.attempt(false, origin).await
+    }
+
+    async fn attempt(
+        &self,
+        may_be_prepared: bool,
+        origin: &impl Origin,
+    ) -> Result<Started, NodeError> {
+        let Self { inner, run, wanted, .. } = self;
+        let mut watch = Stopwatch::begin();
+        let _turn = run.unless_killed(inner.turns.to_start()).await?;
+        watch.lap("queue");
+        let place = enter_place(inner, run, (*wanted).clone(), may_be_prepared);
+        let (known, placed) = tokio::join!(origin.look(), place);
+        let (known, placed) = (known?, placed?);
+        watch.lap(self.lap);
+        let phases = begin_guest(run, &placed, self.rules, origin.boot(&placed, known)).await?;
+        watch.lap_with(phases);
+        introduce(inner, run, &placed, self.identity, self.reseed, &mut watch).await?;
+        Ok(Started { address: placed.slot.address(), tier: Tier::Disk, phases: watch.phases })
+    }
+}
+
+/// Whether a second attempt may have another outcome.
+///
+/// Also where the engine blames the snapshot: an engine whose process is killed in a restore may
+/// leave the same trace as one that fell over what it read, and a snapshot that is blamed is given
+/// up for the one before it.
+const fn may_go_otherwise(error: &NodeError) -> bool {
+    matches!(
+        error,
+        NodeError::Failed { .. }
+            | NodeError::GuestUnresponsive { .. }
+            | NodeError::BadSnapshot { .. }
+    )
+}
+
+/// Removes the place of a run that goes on in another.
+pub(crate) async fn leave_place(inner: &Inner, run: &Run) {
+    if let Some(placed) = run.placed() {
+        run.set_placed(None);
+        inner.remove_place(&placed).await;
+    }
+}
+
 /// Puts a run into a place that is ready, or else a new one, and notes that on disk.
 ///
 /// This is never dropped half done: a kill waits for the 50 ms.
-pub(crate) async fn enter_place(
+async fn enter_place(
     inner: &Inner,
     run: &Run,
     wanted: Wanted,
@@ -123,13 +222,13 @@ pub(crate) async fn enter_place(
     if run.killed.is_cancelled() { Err(run.gone()) } else { Ok(placed) }
 }
 
-fn write_record(run: &Run, placed: &Placed, ready: bool) -> Result<(), NodeError> {
+pub(crate) fn write_record(run: &Run, placed: &Placed, ready: bool) -> Result<(), NodeError> {
     let written = run.record(placed, ready).write(&placed.place.directory);
     written.map_err(|error| errors::io(format!("noting run {}", run.execution), &error))
 }
 
 /// Lets `boot` run while the network's rules are set: until they are, no packet passes.
-pub(crate) async fn begin_guest(
+async fn begin_guest(
     run: &Run,
     placed: &Placed,
     rules: &Rules,
