@@ -11,7 +11,7 @@ use ow_types::{ExecutionId, Phases};
 use crate::inner::Inner;
 use crate::place::Placed;
 use crate::run::Run;
-use crate::start::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use crate::{cgroup, errors};
 
 /// How long the agent may take to say that it is well, before it is frozen without.

@@ -31,6 +31,7 @@ use ow_types::{Clock, Egress, ExecutionId, Phases, SandboxId, SnapshotId};
 use tokio::sync::broadcast;
 
 mod agent;
+mod begin;
 mod cgroup;
 mod config;
 mod cpu;
@@ -53,6 +54,7 @@ mod resume;
 mod run;
 mod secure;
 mod start;
+mod stopwatch;
 mod template;
 mod turns;
 mod warm;

@@ -18,7 +18,7 @@ use crate::inner::{Inner, blocking};
 use crate::place::Placed;
 use crate::record::Record;
 use crate::run::Run;
-use crate::start::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use crate::{cgroup, errors, kill, secure};
 
 /// Saves a run and ends it.

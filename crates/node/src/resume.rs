@@ -7,13 +7,12 @@ use ow_node_api::{NodeError, Resume, Started};
 use ow_snapshots::{Cancel, Manifest, Verified};
 use ow_types::{PauseMode, Phases, Tier};
 
+use crate::begin::{Beginning, Origin, begin_once, introduce, leave_place, write_record};
 use crate::inner::{Inner, blocking};
 use crate::network::{self, Rules};
 use crate::place::{Placed, Wanted};
 use crate::run::Run;
-use crate::start::{
-    Beginning, Origin, Stopwatch, begin_once, introduce, leave_place, write_record,
-};
+use crate::stopwatch::Stopwatch;
 use crate::{cgroup, errors};
 
 /// Restores a run.

@@ -8,7 +8,7 @@ use ow_types::{Durability, Phases, SandboxId, SnapshotId};
 
 use crate::errors;
 use crate::inner::{Inner, blocking};
-use crate::start::Stopwatch;
+use crate::stopwatch::Stopwatch;
 
 /// How safe a snapshot can be made here.
 pub(crate) const fn most(_inner: &Inner) -> Durability {
