@@ -147,6 +147,11 @@ class Server:
             "NODE_EXTRA_CA_CERTS": str(self.ca_file),
         }
 
+    def running(self) -> dict[str, str]:
+        """The variables by which tests in another process use this server."""
+        handle = {"api_url": self.api_url, "sandbox_url": self.sandbox_url, "key": self.key}
+        return {**self.client_environment(), "OVERWINTER_TEST_RUNNING": json.dumps(handle)}
+
     # Its life.
 
     def __enter__(self) -> Self:
@@ -382,17 +387,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+", metavar="-- command")
     options = parser.parse_args()
     with Server(domain=options.domain) as server:
-        environ = {
-            **os.environ,
-            **server.client_environment(),
-            "OVERWINTER_TEST_RUNNING": json.dumps(
-                {
-                    "api_url": server.api_url,
-                    "sandbox_url": server.sandbox_url,
-                    "key": server.key,
-                }
-            ),
-        }
+        environ = {**os.environ, **server.running()}
         command = in_domain(server, options.command) if options.domain else options.command
         return subprocess.run(command, env=environ, check=False).returncode
 
