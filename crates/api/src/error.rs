@@ -129,6 +129,9 @@ impl From<LifecycleError> for ApiError {
             LifecycleError::TooManyRunning { .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(false)
             }
+            LifecycleError::LessSafe { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).after_seconds(5)
+            }
             LifecycleError::GuestUnresponsive { .. } => unresponsive(&error),
             LifecycleError::ShuttingDown => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).after_seconds(2)

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ow_types::{
-    Egress, ExecutionId, KillReason, OnTimeout, PauseMode, Resources, SandboxId, Settings,
-    SnapshotId, SnapshotRef, State, TeamId, Timestamp, Tokens,
+    Durability, Egress, ExecutionId, KillReason, OnTimeout, PauseMode, Resources, SandboxId,
+    Settings, SnapshotId, SnapshotRef, State, TeamId, Timestamp, Tokens,
 };
 
 use crate::{
-    Answer, Counts, Cursor, Database, DbError, KeyRecord, ListQuery, Order, SandboxRecord,
+    Answer, Claim, Counts, Cursor, Database, DbError, KeyRecord, ListQuery, Order, SandboxRecord,
 };
 
 /// A running sandbox that started at `started_at` milliseconds.
@@ -46,8 +46,7 @@ pub fn running(team: &TeamId, started_at: u64) -> SandboxRecord {
 /// A paused sandbox that was paused at the moment it started.
 #[must_use]
 pub fn paused(team: &TeamId, paused_at: u64) -> SandboxRecord {
-    let snapshot =
-        SnapshotRef { id: SnapshotId::random(), generation: 1, mode: PauseMode::Full, restored: 0 };
+    let snapshot = SnapshotRef::begun(1, PauseMode::Full);
     SandboxRecord {
         state: State::Paused { snapshot: snapshot.clone() },
         end_at: Timestamp::from_unix_millis(paused_at),
@@ -72,6 +71,7 @@ pub async fn check(make: impl AsyncFn() -> Box<dyn Database>) {
     every_snapshot_is_named_once(&*make().await).await;
     keys_are_found_by_their_hash(&*make().await).await;
     a_request_is_claimed_once(&*make().await).await;
+    what_is_less_safe_is_found(&*make().await).await;
 }
 
 /// Both kinds, newest first.
@@ -217,17 +217,16 @@ async fn old_pauses_are_found_oldest_first(db: &dyn Database) {
 
 async fn every_snapshot_is_named_once(db: &dyn Database) {
     let team = TeamId::random();
-    let new = |generation| SnapshotRef {
-        id: SnapshotId::random(),
-        generation,
-        mode: PauseMode::Full,
-        restored: 0,
-    };
+    let new = |generation| SnapshotRef::begun(generation, PauseMode::Full);
     let (first, second, third) = (new(1), new(2), new(3));
     let mut record = running(&team, 1);
     record.snapshot = Some(second.clone());
     record.previous_snapshot = Some(first.clone());
-    record.state = State::Pausing { execution: ExecutionId::random(), snapshot: third.clone() };
+    record.state = State::Pausing {
+        execution: ExecutionId::random(),
+        snapshot: third.clone(),
+        acknowledged: false,
+    };
     inserted(db, record).await;
     let settled = inserted(db, paused(&team, 2)).await;
     let mut expected = vec![first.id, second.id, third.id];
@@ -259,25 +258,53 @@ async fn keys_are_found_by_their_hash(db: &dyn Database) {
 }
 
 async fn a_request_is_claimed_once(db: &dyn Database) {
-    let team = TeamId::random();
+    let (team, other_team) = (TeamId::random(), TeamId::random());
     let at = Timestamp::from_unix_millis(5);
-    let answer = Answer { request: [7; 32], sandbox: None, at };
-    let claim = async |name: &str| db.claim(&team, name, &answer).await.expect("claimed");
-    assert_eq!(claim("a").await, None);
-    assert_eq!(claim("a").await.as_ref(), Some(&answer));
-    let other_team = TeamId::random();
-    assert_eq!(db.claim(&other_team, "a", &answer).await.expect("claimed"), None);
+    let claim = |name: &str| Claim { name: name.to_owned(), request: [7; 32], at };
+    let first = running(&team, 1);
+    let answer = Answer { request: [7; 32], sandbox: first.id.clone(), at };
+    assert_eq!(db.find_claim(&team, "a").await.expect("read"), None);
+    assert_eq!(db.insert_claimed(&first, &claim("a")).await.expect("written"), None);
+    assert_eq!(db.find_claim(&team, "a").await.expect("read").as_ref(), Some(&answer));
+    assert!(db.get(&first.id).await.expect("read").is_some());
 
-    let id = SandboxId::random();
-    db.settle_claim(&team, "a", Some(&id)).await.expect("settled");
-    assert_eq!(claim("a").await.and_then(|answer| answer.sandbox), Some(id));
-    assert_eq!(claim("b").await, None);
-    db.settle_claim(&team, "b", None).await.expect("given up");
-    assert_eq!(claim("b").await, None);
+    let second = running(&team, 2);
+    let before = db.insert_claimed(&second, &claim("a")).await.expect("answered");
+    assert_eq!(before.as_ref(), Some(&answer));
+    assert_eq!(db.get(&second.id).await.expect("read"), None, "the record came without its claim");
+    let of_other = running(&other_team, 3);
+    assert_eq!(db.insert_claimed(&of_other, &claim("a")).await.expect("written"), None);
 
-    db.forget_claims(at, true).await.expect("forgotten");
-    assert_eq!(claim("b").await, None, "an unsettled claim is forgotten");
-    assert!(claim("a").await.is_some(), "a settled claim stays");
-    db.forget_claims(Timestamp::from_unix_millis(6), false).await.expect("forgotten");
-    assert_eq!(claim("a").await, None, "an old claim is forgotten");
+    let taken = db.insert_claimed(&first, &claim("b")).await;
+    assert!(matches!(taken, Err(DbError::Conflict { .. })), "{taken:?}");
+    assert_eq!(db.find_claim(&team, "b").await.expect("read"), None, "a claim without its record");
+
+    db.give_up_claim(&first.id).await.expect("given up");
+    db.give_up_claim(&first.id).await.expect("nothing to give up is no error");
+    assert_eq!(db.find_claim(&team, "a").await.expect("read"), None);
+    assert_eq!(db.insert_claimed(&second, &claim("a")).await.expect("written"), None);
+
+    db.forget_claims(at).await.expect("forgotten");
+    assert!(db.find_claim(&team, "a").await.expect("read").is_some(), "it is not old yet");
+    db.forget_claims(Timestamp::from_unix_millis(6)).await.expect("forgotten");
+    assert_eq!(db.find_claim(&team, "a").await.expect("read"), None, "an old claim stays");
+}
+
+async fn what_is_less_safe_is_found(db: &dyn Database) {
+    let team = TeamId::random();
+    let mut ids = Vec::new();
+    for (number, durability) in (1..).zip(Durability::ALL) {
+        let mut record = paused(&team, number);
+        record.state.snapshot_mut().expect("it is paused").durability = durability;
+        ids.push(inserted(db, record).await.id);
+    }
+    inserted(db, running(&team, 9)).await;
+    let less_safe_than = async |level| {
+        let mut found = db.less_safe_than(level, 10).await.expect("read");
+        found.sort_by_key(|id| ids.iter().position(|known| known == id));
+        found
+    };
+    assert_eq!(less_safe_than(Durability::DurableLocal).await, ids[..2]);
+    assert_eq!(less_safe_than(Durability::DurableRemote).await, ids[..3]);
+    assert_eq!(db.less_safe_than(Durability::DurableRemote, 1).await.expect("read").len(), 1);
 }

@@ -14,7 +14,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use ow_types::{SandboxId, SnapshotRef, TeamId, Timestamp};
+use ow_types::{Durability, SandboxId, SnapshotRef, TeamId, Timestamp};
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -25,7 +25,7 @@ mod sqlite;
 
 pub use error::DbError;
 pub use memory::MemoryDatabase;
-pub use records::{Answer, Counts, Cursor, KeyRecord, ListQuery, Order, SandboxRecord};
+pub use records::{Answer, Claim, Counts, Cursor, KeyRecord, ListQuery, Order, SandboxRecord};
 pub use sqlite::SqliteDatabase;
 
 /// Keeps records.
@@ -62,6 +62,13 @@ pub trait Database: Send + Sync + Debug {
     async fn paused_before(&self, moment: Timestamp, limit: u32)
     -> Result<Vec<SandboxId>, DbError>;
 
+    /// Paused sandboxes whose newest snapshot is less safe than `level`, at most `limit`.
+    async fn less_safe_than(
+        &self,
+        level: Durability,
+        limit: u32,
+    ) -> Result<Vec<SandboxId>, DbError>;
+
     /// Every snapshot that a record names, with the sandbox.
     async fn snapshots(&self) -> Result<Vec<(SandboxId, SnapshotRef)>, DbError>;
 
@@ -77,22 +84,21 @@ pub trait Database: Send + Sync + Debug {
     /// Removes keys of this name and returns how many there were.
     async fn remove_keys(&self, name: &str) -> Result<u64, DbError>;
 
-    /// Claims a request's name for `answer`, or returns what stands there already.
-    async fn claim(
+    /// Writes a new record together with the request that it answers, both or neither.
+    ///
+    /// Returns the answer that the request's name has already, and then nothing is written.
+    async fn insert_claimed(
         &self,
-        team: &TeamId,
-        name: &str,
-        answer: &Answer,
+        record: &SandboxRecord,
+        claim: &Claim,
     ) -> Result<Option<Answer>, DbError>;
 
-    /// Completes a claim with the sandbox made, or gives it up with `None`.
-    async fn settle_claim(
-        &self,
-        team: &TeamId,
-        name: &str,
-        sandbox: Option<&SandboxId>,
-    ) -> Result<(), DbError>;
+    /// The answer to a request that named itself.
+    async fn find_claim(&self, team: &TeamId, name: &str) -> Result<Option<Answer>, DbError>;
 
-    /// Forgets claims older than `moment`, and all that were never settled if `unsettled_too`.
-    async fn forget_claims(&self, moment: Timestamp, unsettled_too: bool) -> Result<(), DbError>;
+    /// Lets the request that a sandbox answered be made again; no error if there was none.
+    async fn give_up_claim(&self, sandbox: &SandboxId) -> Result<(), DbError>;
+
+    /// Forgets requests older than `moment`.
+    async fn forget_claims(&self, moment: Timestamp) -> Result<(), DbError>;
 }

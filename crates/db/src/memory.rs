@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use ow_types::{SandboxId, SnapshotRef, State, TeamId, Timestamp};
+use ow_types::{Durability, SandboxId, SnapshotRef, State, TeamId, Timestamp};
 
 use crate::{
-    Answer, Counts, Cursor, Database, DbError, KeyRecord, ListQuery, Order, SandboxRecord,
+    Answer, Claim, Counts, Cursor, Database, DbError, KeyRecord, ListQuery, Order, SandboxRecord,
 };
 
 /// Keeps records in memory.
@@ -21,6 +21,16 @@ struct Tables {
     sandboxes: BTreeMap<SandboxId, SandboxRecord>,
     keys: Vec<KeyRecord>,
     claims: BTreeMap<(TeamId, String), Answer>,
+}
+
+impl Tables {
+    fn insert(&mut self, record: &SandboxRecord) -> Result<(), DbError> {
+        if self.sandboxes.contains_key(&record.id) {
+            return Err(DbError::Conflict { id: record.id.clone() });
+        }
+        self.sandboxes.insert(record.id.clone(), SandboxRecord { revision: 0, ..record.clone() });
+        Ok(())
+    }
 }
 
 impl MemoryDatabase {
@@ -53,12 +63,7 @@ fn after(record: &SandboxRecord, cursor: &Cursor, order: Order) -> bool {
 #[async_trait]
 impl Database for MemoryDatabase {
     async fn insert(&self, record: &SandboxRecord) -> Result<(), DbError> {
-        let mut tables = self.tables();
-        if tables.sandboxes.contains_key(&record.id) {
-            return Err(DbError::Conflict { id: record.id.clone() });
-        }
-        tables.sandboxes.insert(record.id.clone(), SandboxRecord { revision: 0, ..record.clone() });
-        Ok(())
+        self.tables().insert(record)
     }
 
     async fn update(&self, record: &SandboxRecord) -> Result<u64, DbError> {
@@ -150,6 +155,18 @@ impl Database for MemoryDatabase {
         Ok(found.into_iter().map(|(_, id)| id).collect())
     }
 
+    async fn less_safe_than(
+        &self,
+        level: Durability,
+        limit: u32,
+    ) -> Result<Vec<SandboxId>, DbError> {
+        let tables = self.tables();
+        let less_safe = |record: &&SandboxRecord| matches!(&record.state, State::Paused { snapshot } if snapshot.durability < level);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let found = tables.sandboxes.values().filter(less_safe).take(limit);
+        Ok(found.map(|record| record.id.clone()).collect())
+    }
+
     async fn snapshots(&self) -> Result<Vec<(SandboxId, SnapshotRef)>, DbError> {
         let tables = self.tables();
         let named = tables.sandboxes.values().flat_map(|record| {
@@ -186,46 +203,33 @@ impl Database for MemoryDatabase {
         Ok((before - tables.keys.len()) as u64)
     }
 
-    async fn claim(
+    async fn insert_claimed(
         &self,
-        team: &TeamId,
-        name: &str,
-        answer: &Answer,
+        record: &SandboxRecord,
+        claim: &Claim,
     ) -> Result<Option<Answer>, DbError> {
         let mut tables = self.tables();
-        let place = (team.clone(), name.to_owned());
-        let stored = tables.claims.get(&place).cloned();
-        if stored.is_none() {
-            tables.claims.insert(place, answer.clone());
+        let place = (record.team.clone(), claim.name.clone());
+        if let Some(before) = tables.claims.get(&place) {
+            return Ok(Some(before.clone()));
         }
-        Ok(stored)
+        tables.insert(record)?;
+        let answer = Answer { request: claim.request, sandbox: record.id.clone(), at: claim.at };
+        tables.claims.insert(place, answer);
+        Ok(None)
     }
 
-    async fn settle_claim(
-        &self,
-        team: &TeamId,
-        name: &str,
-        sandbox: Option<&SandboxId>,
-    ) -> Result<(), DbError> {
-        let mut tables = self.tables();
-        let place = (team.clone(), name.to_owned());
-        match sandbox {
-            None => {
-                tables.claims.remove(&place);
-            }
-            Some(id) => {
-                if let Some(answer) = tables.claims.get_mut(&place) {
-                    answer.sandbox = Some(id.clone());
-                }
-            }
-        }
+    async fn find_claim(&self, team: &TeamId, name: &str) -> Result<Option<Answer>, DbError> {
+        Ok(self.tables().claims.get(&(team.clone(), name.to_owned())).cloned())
+    }
+
+    async fn give_up_claim(&self, sandbox: &SandboxId) -> Result<(), DbError> {
+        self.tables().claims.retain(|_, answer| answer.sandbox != *sandbox);
         Ok(())
     }
 
-    async fn forget_claims(&self, moment: Timestamp, unsettled_too: bool) -> Result<(), DbError> {
-        self.tables().claims.retain(|_, answer| {
-            answer.at >= moment && !(unsettled_too && answer.sandbox.is_none())
-        });
+    async fn forget_claims(&self, moment: Timestamp) -> Result<(), DbError> {
+        self.tables().claims.retain(|_, answer| answer.at >= moment);
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ow_types::{
-    Egress, Resources, SandboxId, Settings, SnapshotRef, State, TeamId, Timestamp, Tokens,
-    TransitionReport,
+    Egress, Resources, SandboxId, Settings, SnapshotId, SnapshotRef, State, TeamId, Timestamp,
+    Tokens, TransitionReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,13 +102,24 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
 }
 
+/// A request that named itself, so that its repetition is not met twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The name, which is unique within a team.
+    pub name: String,
+    /// Digest of the request's body.
+    pub request: [u8; 32],
+    /// When it was asked.
+    pub at: Timestamp,
+}
+
 /// The answer to a request that named itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Digest of the request's body.
     pub request: [u8; 32],
-    /// The sandbox that it made; none while it is being made.
-    pub sandbox: Option<SandboxId>,
+    /// The sandbox that it made, or makes still.
+    pub sandbox: SandboxId,
     /// When it was asked.
     pub at: Timestamp,
 }
@@ -117,15 +128,7 @@ impl SandboxRecord {
     /// Every snapshot that the record names, each once, newest first.
     #[must_use]
     pub fn snapshots(&self) -> Vec<SnapshotRef> {
-        let in_state = match &self.state {
-            State::Pausing { snapshot, .. }
-            | State::Paused { snapshot }
-            | State::Resuming { snapshot, .. } => Some(snapshot),
-            State::Starting { .. }
-            | State::Running { .. }
-            | State::Killing { .. }
-            | State::Killed { .. } => None,
-        };
+        let in_state = self.state.snapshot();
         let mut named: Vec<SnapshotRef> = Vec::new();
         for snapshot in in_state.into_iter().chain(&self.snapshot).chain(&self.previous_snapshot) {
             if named.iter().all(|other| other.id != snapshot.id) {
@@ -133,6 +136,14 @@ impl SandboxRecord {
             }
         }
         named
+    }
+
+    /// Applies `change` wherever the record names the snapshot; whether it does.
+    pub fn change_snapshot(&mut self, id: &SnapshotId, change: impl Fn(&mut SnapshotRef)) -> bool {
+        let places =
+            [self.state.snapshot_mut(), self.snapshot.as_mut(), self.previous_snapshot.as_mut()];
+        let named = places.into_iter().flatten().filter(|snapshot| snapshot.id == *id);
+        named.map(change).count() > 0
     }
 
     /// When it was paused; none unless it is.

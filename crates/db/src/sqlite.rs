@@ -1,7 +1,7 @@
 //! Records in one `SQLite` file beside the server, in write-ahead mode and synced at each commit.
 //!
 //! A sandbox's record is one JSON column, with the columns that queries need beside it; each write
-//! is one statement, hence one commit.
+//! is one statement, hence one commit, or two of them in a transaction where both belong together.
 
 mod claims;
 mod keys;
@@ -13,13 +13,13 @@ mod sandboxes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ow_types::{SandboxId, SnapshotRef, TeamId, Timestamp};
+use ow_types::{Durability, SandboxId, SnapshotRef, TeamId, Timestamp};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqlitePool};
 
 use self::reserve::Reserve;
-use crate::{Answer, Counts, Database, DbError, KeyRecord, ListQuery, SandboxRecord};
+use crate::{Answer, Claim, Counts, Database, DbError, KeyRecord, ListQuery, SandboxRecord};
 
 /// Keeps records in a file.
 #[derive(Debug, Clone)]
@@ -116,6 +116,14 @@ impl Database for SqliteDatabase {
         list::paused_before(self, moment, limit).await
     }
 
+    async fn less_safe_than(
+        &self,
+        level: Durability,
+        limit: u32,
+    ) -> Result<Vec<SandboxId>, DbError> {
+        list::less_safe_than(self, level, limit).await
+    }
+
     async fn snapshots(&self) -> Result<Vec<(SandboxId, SnapshotRef)>, DbError> {
         list::snapshots(self).await
     }
@@ -136,25 +144,23 @@ impl Database for SqliteDatabase {
         keys::remove(self, name).await
     }
 
-    async fn claim(
+    async fn insert_claimed(
         &self,
-        team: &TeamId,
-        name: &str,
-        answer: &Answer,
+        record: &SandboxRecord,
+        claim: &Claim,
     ) -> Result<Option<Answer>, DbError> {
-        claims::claim(self, team, name, answer).await
+        claims::insert_claimed(self, record, claim).await
     }
 
-    async fn settle_claim(
-        &self,
-        team: &TeamId,
-        name: &str,
-        sandbox: Option<&SandboxId>,
-    ) -> Result<(), DbError> {
-        claims::settle(self, team, name, sandbox).await
+    async fn find_claim(&self, team: &TeamId, name: &str) -> Result<Option<Answer>, DbError> {
+        claims::find(self, team, name).await
     }
 
-    async fn forget_claims(&self, moment: Timestamp, unsettled_too: bool) -> Result<(), DbError> {
-        claims::forget(self, moment, unsettled_too).await
+    async fn give_up_claim(&self, sandbox: &SandboxId) -> Result<(), DbError> {
+        claims::give_up(self, sandbox).await
+    }
+
+    async fn forget_claims(&self, moment: Timestamp) -> Result<(), DbError> {
+        claims::forget(self, moment).await
     }
 }

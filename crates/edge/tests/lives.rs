@@ -9,9 +9,7 @@ use ow_db::MemoryDatabase;
 use ow_edge::Routes;
 use ow_lifecycle::{Lifecycle, LifecycleError, NewSandbox, Parts, PauseOptions, Route};
 use ow_node_api::fake::{FakeNode, Verb};
-use ow_types::{
-    Durability, Egress, OnTimeout, PauseMode, SandboxId, Settings, SystemClock, TeamId,
-};
+use ow_types::{Egress, OnTimeout, PauseMode, SandboxId, Settings, SystemClock, TeamId};
 use support::{End, LIMIT, edge_over, end, endless, mirror, read_to_end, read_until};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -81,11 +79,8 @@ impl World {
     }
 
     async fn pause(&self, id: &SandboxId) {
-        let options = PauseOptions {
-            mode: PauseMode::Full,
-            durability: Durability::DurableLocal,
-            require_healthy_guest: false,
-        };
+        let options =
+            PauseOptions { mode: PauseMode::Full, durability: None, require_healthy_guest: false };
         self.lifecycle.pause(&self.team, id, options).await.expect("the fake node pauses it");
     }
 

@@ -112,7 +112,8 @@ impl GvisorEngine {
     }
 
     fn call(&self, doing: &str, run: &ExecutionId, limit: Duration) -> Call<'_> {
-        self.runsc.call(format!("{doing} run {run}"), limit)
+        let call = self.runsc.call(format!("{doing} run {run}"), limit);
+        call.ending_in(self.turns.ending(run))
     }
 }
 

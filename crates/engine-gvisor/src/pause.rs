@@ -1,12 +1,12 @@
 //! Stopping a run, letting it go on, and writing it to disk.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ow_engine::{Captured, EngineError, RunState};
 use ow_types::{ExecutionId, PauseMode, Phases};
 
-use crate::files::io_error;
+use crate::files::{Record, io_error};
 use crate::resume::started_gib;
 use crate::{GvisorEngine, cgroup, recover};
 
@@ -22,12 +22,19 @@ pub(crate) const fn image_files(mode: PauseMode) -> &'static [&'static str] {
 
 /// Stops a run in memory.
 pub(crate) async fn freeze(engine: &GvisorEngine, run: &ExecutionId) -> Result<(), EngineError> {
-    turn(engine, run, "pause", "freezing", RunState::Frozen).await
+    let limit = engine.config.timeouts.freeze;
+    turn(engine, run, "pause", "freezing", limit, RunState::Frozen).await
 }
 
 /// Lets a frozen run go on.
+///
+/// A capture that was given up may still be written inside, and is waited for: a second call beside
+/// one that waits would let the run go on twice, which the sandbox does not survive.
 pub(crate) async fn thaw(engine: &GvisorEngine, run: &ExecutionId) -> Result<(), EngineError> {
-    turn(engine, run, "resume", "thawing", RunState::Running).await
+    let record = engine.files(run).record();
+    let capture = record.map_or(Duration::ZERO, |record| capture_limit(engine, &record));
+    let limit = engine.config.timeouts.freeze + capture;
+    turn(engine, run, "resume", "thawing", limit, RunState::Running).await
 }
 
 /// Calls `verb`; if that fails because the run is already as wanted, it has not failed.
@@ -36,12 +43,13 @@ async fn turn(
     run: &ExecutionId,
     verb: &str,
     doing: &str,
+    limit: Duration,
     wanted: RunState,
 ) -> Result<(), EngineError> {
     if !engine.files(run).is_made() {
         return Err(EngineError::NoSuchRun { run: run.clone() });
     }
-    let call = engine.call(doing, run, engine.config.timeouts.freeze);
+    let call = engine.call(doing, run, limit);
     let Err(error) = call.arg(verb).arg(run.as_str()).run().await else { return Ok(()) };
     match recover::state(engine, run).await {
         Ok(Some(state)) if state == wanted => Ok(()),
@@ -64,8 +72,7 @@ pub(crate) async fn capture(
     let Some(record) = files.record().filter(|_| files.is_made()) else {
         return Err(EngineError::NoSuchRun { run: run.clone() });
     };
-    let bytes = cgroup::memory_used(&record.cgroup);
-    let limit = engine.config.timeouts.capture.saturating_mul(started_gib(bytes));
+    let limit = capture_limit(engine, &record);
     let began = Instant::now();
     let call = engine.call("capturing", run, limit);
     let call = match mode {
@@ -81,6 +88,11 @@ pub(crate) async fn capture(
     let mut phases = Phases::default();
     phases.push("capture", began.elapsed());
     Ok(Captured { files: list(image)?, phases })
+}
+
+fn capture_limit(engine: &GvisorEngine, record: &Record) -> Duration {
+    let bytes = cgroup::memory_used(&record.cgroup);
+    engine.config.timeouts.capture.saturating_mul(started_gib(bytes))
 }
 
 fn list(image: &Path) -> Result<Vec<String>, EngineError> {

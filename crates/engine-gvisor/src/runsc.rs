@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use ow_engine::EngineError;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 /// How much of what `runsc` says is kept; an error of it is a line, a panic a few pages.
 const OUTPUT_BYTES: usize = 16 * 1024;
@@ -32,6 +34,8 @@ pub(crate) struct Call<'a> {
     limit: Duration,
     log: Option<PathBuf>,
     args: Vec<String>,
+    /// Where calls end that were given up.
+    ending: TaskTracker,
 }
 
 impl Runsc {
@@ -47,7 +51,8 @@ impl Runsc {
 
     /// A call for `doing`, which may take `limit`.
     pub(crate) fn call(&self, doing: impl Into<String>, limit: Duration) -> Call<'_> {
-        Call { runsc: self, doing: doing.into(), limit, log: None, args: Vec::new() }
+        let (doing, ending) = (doing.into(), TaskTracker::new());
+        Call { runsc: self, doing, limit, log: None, args: Vec::new(), ending }
     }
 }
 
@@ -69,6 +74,12 @@ impl Call<'_> {
         self.arg(format!("--{name}={}", path.display()))
     }
 
+    /// Says where it can be waited for, if it is given up.
+    pub(crate) fn ending_in(mut self, ending: TaskTracker) -> Self {
+        self.ending = ending;
+        self
+    }
+
     /// Says that the call leaves processes behind, which keep its standard streams.
     ///
     /// They get none: a guest could fill a file without end, and a pipe would tie it to us. What
@@ -82,7 +93,8 @@ impl Call<'_> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the call is killed; what it had begun in a sandbox may go on.
+    /// Dropped, the call is killed, and ends in a task of `ending_in`; what it had begun in a
+    /// sandbox may go on.
     pub(crate) async fn run(self) -> Result<String, EngineError> {
         let began = Instant::now();
         let result = tokio::time::timeout(self.limit, self.finish()).await;
@@ -99,11 +111,13 @@ impl Call<'_> {
             doing: format!("{}: running `{}`", self.doing, self.runsc.program.display()),
             source,
         };
-        let mut command = self.command();
-        let mut child = command.spawn().map_err(io)?;
+        let child = self.command().spawn().map_err(io)?;
+        let mut running = Running { child: Some(child), ending: self.ending.clone() };
+        let child = running.child.as_mut().expect("it is taken out at the end only");
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = tokio::join!(read_bounded(stdout), read_bounded(stderr));
         let status = child.wait().await.map_err(io)?;
+        running.child = None;
         let mut output = stdout + &stderr;
         if let Some(log) = &self.log {
             output.push_str(&tail_of(log).await);
@@ -128,6 +142,25 @@ impl Call<'_> {
             .process_group(0)
             .kill_on_drop(true);
         command
+    }
+}
+
+/// A call's process. Dropped before it has ended, it is killed and waited for elsewhere: whoever
+/// comes next must not meet it at work.
+struct Running {
+    child: Option<Child>,
+    ending: TaskTracker,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        // It may have ended by itself.
+        let _ = child.start_kill();
+        // Without a runtime it is killed all the same, and nobody comes next.
+        if let Ok(runtime) = Handle::try_current() {
+            self.ending.spawn_on(async move { child.wait().await }, &runtime);
+        }
     }
 }
 

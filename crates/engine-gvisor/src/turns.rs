@@ -2,10 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use ow_engine::EngineError;
 use ow_types::ExecutionId;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a call that was killed may take to be gone before the next goes on beside it: it takes
+/// milliseconds, unless the kernel does not let it go.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// The work that is going on, by run.
 #[derive(Debug, Default)]
@@ -14,10 +20,32 @@ pub(crate) struct Turns {
 }
 
 /// One run's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
     killed: CancellationToken,
     busy: tokio::sync::Mutex<()>,
+    /// Calls that were given up, and have not ended yet.
+    ending: TaskTracker,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        let ending = TaskTracker::new();
+        // So that it can be waited for at any time; it goes on taking calls.
+        ending.close();
+        Self { killed: CancellationToken::new(), busy: tokio::sync::Mutex::default(), ending }
+    }
+}
+
+impl Turn {
+    /// Waits for the turn, and for what the one before it left.
+    async fn busy(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        let busy = self.busy.lock().await;
+        if tokio::time::timeout(ENDING, self.ending.wait()).await.is_err() {
+            tracing::warn!("a call to runsc was killed and has not ended");
+        }
+        busy
+    }
 }
 
 impl Turns {
@@ -29,6 +57,11 @@ impl Turns {
         Arc::clone(self.lock().entry(run.clone()).or_default())
     }
 
+    /// Where calls for a run end that are given up.
+    pub(crate) fn ending(&self, run: &ExecutionId) -> TaskTracker {
+        self.of(run).ending.clone()
+    }
+
     /// Does `work` after what is going on, unless the run is killed before or meanwhile.
     pub(crate) async fn take<T>(
         &self,
@@ -37,7 +70,7 @@ impl Turns {
     ) -> Result<T, EngineError> {
         let turn = self.of(run);
         let work = async {
-            let _busy = turn.busy.lock().await;
+            let _busy = turn.busy().await;
             work.await
         };
         tokio::select! {
@@ -55,7 +88,7 @@ impl Turns {
     ) -> Result<T, EngineError> {
         let turn = self.of(run);
         turn.killed.cancel();
-        let _busy = turn.busy.lock().await;
+        let _busy = turn.busy().await;
         let result = work.await?;
         self.lock().retain(|_, other| !Arc::ptr_eq(other, &turn));
         Ok(result)
@@ -89,6 +122,22 @@ mod tests {
             _ = hangs => panic!("it cannot end"),
             other = turns.take(&other, async { Ok(1) }) => assert_eq!(other.unwrap(), 1),
         }
+    }
+
+    #[tokio::test]
+    async fn a_turn_begins_when_what_was_given_up_has_ended() {
+        let (turns, run) = (Turns::default(), run());
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        turns.ending(&run).spawn(ended);
+        let next = turns.take(&run, async { Ok(()) });
+        tokio::pin!(next);
+        tokio::select! {
+            biased;
+            _ = &mut next => panic!("it did not wait"),
+            () = tokio::task::yield_now() => {}
+        }
+        end.send(()).unwrap();
+        next.await.unwrap();
     }
 
     #[tokio::test]

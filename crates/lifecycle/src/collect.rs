@@ -40,19 +40,15 @@ async fn collect(shared: &Shared) -> Result<(), LifecycleError> {
     let db = &shared.parts.db;
     let now = shared.now().unix_millis();
     let keep = u64::try_from(KEEP_CLAIMS.as_millis()).unwrap_or(u64::MAX);
-    db.forget_claims(Timestamp::from_unix_millis(now.saturating_sub(keep)), false).await?;
+    db.forget_claims(Timestamp::from_unix_millis(now.saturating_sub(keep))).await?;
     let stored = within(SHORT_LIMIT, "stored", shared.parts.node.stored()).await;
     let stored = stored.map_err(LifecycleError::Recovery)?;
     let named = db.snapshots().await?;
     let named: HashSet<SnapshotId> = named.into_iter().map(|(_, snapshot)| snapshot.id).collect();
-    let unknown: Vec<SnapshotId> = stored
-        .into_iter()
-        .map(|stored| stored.snapshot)
-        .filter(|snapshot| !named.contains(snapshot))
-        .collect();
-    if !unknown.is_empty() {
-        tracing::info!(count = unknown.len(), "snapshots that no record names are deleted");
-        delete_snapshots(&*shared.parts.node, &unknown).await;
+    for stored in stored.into_iter().filter(|stored| !named.contains(&stored.snapshot)) {
+        tracing::info!(snapshot = %stored.snapshot, "no record names this snapshot: it is deleted");
+        let (sandbox, snapshot) = (&stored.sandbox, std::slice::from_ref(&stored.snapshot));
+        delete_snapshots(&*shared.parts.node, sandbox, snapshot).await;
     }
     for id in shared.journal.sandboxes().await {
         if db.get(&id).await?.is_none() {

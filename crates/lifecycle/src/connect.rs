@@ -74,7 +74,12 @@ impl Driver {
                 let long = timeout.unwrap_or(self.record.settings.timeout);
                 self.begin_resume(long, timeout.is_some()).await;
             }
-            Ok(Admission::Join) => {
+            Ok(Admission::TakeBack) if self.attempt.is_none() => {
+                self.joined.resumes.push(reply);
+                let long = timeout.unwrap_or(self.record.settings.timeout);
+                self.begin_take_back(long, timeout.is_some());
+            }
+            Ok(Admission::Join | Admission::TakeBack) => {
                 self.joined.resumes.push(reply);
                 self.join_resume(timeout);
             }

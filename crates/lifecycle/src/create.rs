@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ow_db::{Answer, SandboxRecord};
+use ow_db::{Answer, Claim, Database, SandboxRecord};
 use ow_node_api::{NodeError, Start, Started, TemplateOffer};
 use ow_types::{
     Event, ExecutionId, KillReason, Phases, SandboxId, State, TeamId, Timestamp, Tokens,
@@ -53,19 +53,13 @@ impl Shared {
         offer: TemplateOffer,
     ) -> Result<SandboxRecord> {
         let Some((name, request)) = new.idempotency.clone() else {
-            return self.make(team, new, offer).await;
+            return self.make(team, new, offer, None).await;
         };
-        let answer = Answer { request, sandbox: None, at: self.now() };
-        if let Some(before) = self.parts.db.claim(&team, &name, &answer).await? {
+        if let Some(before) = self.parts.db.find_claim(&team, &name).await? {
             return self.repeat(&team, &before, request).await;
         }
-        let made = self.make(team.clone(), new, offer).await;
-        let id = made.as_ref().ok().map(|record| &record.id);
-        if let Err(error) = self.parts.db.settle_claim(&team, &name, id).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "a request's name stays claimed until the server starts again");
-        }
-        made
+        let claim = Claim { name, request, at: self.now() };
+        self.make(team, new, offer, Some(claim)).await
     }
 
     /// Answers a request that was made before.
@@ -78,10 +72,13 @@ impl Shared {
         if before.request != request {
             return Err(LifecycleError::IdempotencyMismatch);
         }
-        match &before.sandbox {
-            Some(id) => self.find(team, id).await,
-            None => Err(LifecycleError::IdempotencyInFlight),
+        let made = self.parts.db.get(&before.sandbox).await?.map(|record| record.state);
+        if let Some(State::Starting { .. } | State::Killing { reason: KillReason::StartFailed }) =
+            made
+        {
+            return Err(LifecycleError::IdempotencyInFlight);
         }
+        self.find(team, &before.sandbox).await
     }
 
     async fn make(
@@ -89,6 +86,7 @@ impl Shared {
         team: TeamId,
         new: NewSandbox,
         offer: TemplateOffer,
+        claim: Option<Claim>,
     ) -> Result<SandboxRecord> {
         let record = new_record(team, new, offer, self.now());
         let id = record.id.clone();
@@ -96,7 +94,7 @@ impl Shared {
         self.registry.take_slot(&record.team, &id, limit).map_err(|failure| failure.about(&id))?;
         let (reply, answer) = oneshot::channel();
         let ends = self.registry.add(&id);
-        let entry = Entry::New(Box::new(record), reply);
+        let entry = Entry::New(Box::new(record), claim, reply);
         self.spawn(driver::run(Arc::clone(self), id.clone(), ends, entry));
         self.answer(&id, answer).await
     }
@@ -137,12 +135,30 @@ fn random_token() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Writes the record, and with it the claim of the request that it answers: who repeats the request
+/// after a crash finds the sandbox that it made, or none that is kept.
+async fn insert(
+    db: &dyn Database,
+    record: &SandboxRecord,
+    claim: Option<Claim>,
+) -> std::result::Result<(), Failure> {
+    match claim {
+        None => Ok(db.insert(record).await?),
+        Some(claim) => match db.insert_claimed(record, &claim).await? {
+            None => Ok(()),
+            // Another request of the same name was quicker.
+            Some(_) => Err(Failure::IdempotencyInFlight),
+        },
+    }
+}
+
 impl Driver {
     /// Writes the new record, and asks the node to start it.
-    pub(crate) async fn begin_create(&mut self, reply: Reply<SandboxRecord>) {
+    pub(crate) async fn begin_create(&mut self, claim: Option<Claim>, reply: Reply<SandboxRecord>) {
         self.joined.creates.push(reply);
-        if let Err(error) = self.shared.parts.db.insert(&self.record).await {
-            self.joined.fail(&error.into());
+        let db = Arc::clone(&self.shared.parts.db);
+        if let Err(failure) = insert(&*db, &self.record, claim).await {
+            self.joined.fail(&failure);
             self.forget();
             return;
         }

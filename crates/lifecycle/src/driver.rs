@@ -6,15 +6,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ow_db::SandboxRecord;
-use ow_types::{ExecutionId, SandboxId, State, Timestamp, TransitionReport};
+use ow_db::{Claim, SandboxRecord};
+use ow_types::{ExecutionId, SandboxId, State, Timestamp};
 
-use crate::command::{Command, Reply, answer_all};
+use crate::command::{Asked, Command, Reply, answer_all, fail_asked};
 use crate::failure::Failure;
 use crate::guest::Side;
 use crate::recover::Holdings;
 use crate::registry::Ends;
 use crate::resume::Attempt;
+use crate::secure::{self, Securing};
 use crate::shared::Shared;
 use crate::timeout::Backoff;
 use crate::work::{Outcome, Remains, Work};
@@ -26,7 +27,7 @@ pub(crate) enum Entry {
     /// Something was asked of a sandbox that had no driver.
     Summoned,
     /// A sandbox that is to be made.
-    New(Box<SandboxRecord>, Reply<SandboxRecord>),
+    New(Box<SandboxRecord>, Option<Claim>, Reply<SandboxRecord>),
     /// A sandbox that the server found when it started.
     Found(Box<SandboxRecord>, Arc<Holdings>),
 }
@@ -35,7 +36,7 @@ pub(crate) enum Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     pub(crate) creates: Vec<Reply<SandboxRecord>>,
-    pub(crate) pauses: Vec<Reply<TransitionReport>>,
+    pub(crate) pauses: Vec<Asked>,
     pub(crate) resumes: Vec<Reply<(SandboxRecord, Found)>>,
     pub(crate) routes: Vec<Reply<Route>>,
     pub(crate) egress: Vec<Reply<()>>,
@@ -46,7 +47,7 @@ impl Joined {
     /// Tells all but who waits for a kill that the work will not be done.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         answer_all(&mut self.creates, &Err(failure.clone()));
-        answer_all(&mut self.pauses, &Err(failure.clone()));
+        fail_asked(&mut self.pauses, failure);
         answer_all(&mut self.resumes, &Err(failure.clone()));
         answer_all(&mut self.routes, &Err(failure.clone()));
         answer_all(&mut self.egress, &Err(failure.clone()));
@@ -65,6 +66,12 @@ pub(crate) struct Driver {
     pub(crate) waiting: VecDeque<Command>,
     /// The resume in flight.
     pub(crate) attempt: Option<Attempt>,
+    /// What makes the newest snapshot safer, beside the work.
+    pub(crate) securing: Option<Securing>,
+    /// Who waits for a snapshot to be safer than it is.
+    pub(crate) secures: Vec<Asked>,
+    /// How often a sandbox that is acknowledged to be paused was not saved.
+    pub(crate) failed_saves: u32,
     /// Whether the record in memory is newer than the one in the database.
     pub(crate) unsaved: bool,
     /// Runs that ended before the work that began them was over.
@@ -89,7 +96,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(1);
 /// Drives a sandbox until it is gone, or paused with nothing asked of it.
 pub(crate) async fn run(shared: Arc<Shared>, id: SandboxId, mut ends: Ends, entry: Entry) {
     let (record, new, holdings) = match entry {
-        Entry::New(record, reply) => (*record, Some(reply), None),
+        Entry::New(record, claim, reply) => (*record, Some((claim, reply)), None),
         Entry::Found(record, holdings) => (*record, None, Some(holdings)),
         Entry::Summoned => match shared.parts.db.get(&id).await {
             Ok(Some(record)) => (record, None, None),
@@ -99,7 +106,7 @@ pub(crate) async fn run(shared: Arc<Shared>, id: SandboxId, mut ends: Ends, entr
     };
     let mut driver = Box::new(Driver::new(shared, record, ends));
     match (new, holdings) {
-        (Some(reply), _) => driver.begin_create(reply).await,
+        (Some((claim, reply)), _) => driver.begin_create(claim, reply).await,
         (None, Some(holdings)) => driver.recover(&holdings).await,
         (None, None) => driver.recover_alone().await,
     }
@@ -138,6 +145,9 @@ impl Driver {
             joined: Joined::default(),
             waiting: VecDeque::new(),
             attempt: None,
+            securing: None,
+            secures: Vec::new(),
+            failed_saves: 0,
             unsaved: false,
             ended_early: None,
             side: Side::default(),
@@ -158,13 +168,14 @@ impl Driver {
             let (deadline, look) = (self.deadline(), self.next_look());
             tokio::select! {
                 biased;
-                () = shared.stopping.cancelled(), if self.work.is_none() => break,
+                () = shared.stopping.cancelled(), if self.may_stop() => break,
                 outcome = ended(&mut self.work) => self.finish(outcome).await,
                 command = self.ends.commands.recv() => match command {
                     Some(command) => self.receive(command).await,
                     None => break,
                 },
                 () = at(&*clock, deadline) => self.time_out().await,
+                secured = secure::ended(&mut self.securing) => self.secured(secured).await,
                 seen = self.side.seen() => self.see(seen).await,
                 () = at(&*clock, look) => self.look(),
                 () = tokio::time::sleep(SAVE_AGAIN), if self.unsaved => self.save().await,
@@ -179,6 +190,7 @@ impl Driver {
             self.save().await;
         }
         self.joined.fail(&Failure::ShuttingDown);
+        fail_asked(&mut self.secures, &Failure::ShuttingDown);
         for command in std::mem::take(&mut self.waiting) {
             command.refuse(Failure::ShuttingDown);
         }
@@ -186,9 +198,18 @@ impl Driver {
         refuse(&shared, &id, &mut self.ends, &Failure::ShuttingDown).await;
     }
 
+    /// Work in flight is waited for; what stands frozen and is not saved goes on at the next start.
+    const fn may_stop(&self) -> bool {
+        self.work.is_none() || self.failed_saves > 0
+    }
+
     fn has_nothing_to_do(&self) -> bool {
         let settled = matches!(self.record.state, State::Paused { .. } | State::Killed { .. });
-        settled && self.work.is_none() && self.waiting.is_empty() && !self.unsaved
+        settled
+            && self.work.is_none()
+            && self.securing.is_none()
+            && self.waiting.is_empty()
+            && !self.unsaved
     }
 
     /// Whether it runs and nothing else is being done with it.
@@ -207,6 +228,7 @@ impl Driver {
             }
             Command::SetEgress { egress, reply } => self.set_egress(egress, reply).await,
             Command::Route { reply } => self.route(reply).await,
+            Command::Secure { reply } => self.secure(reply).await,
             Command::Expire { reply } => self.expire(reply).await,
             Command::Ended(execution) => self.run_ended(execution).await,
         }
@@ -217,7 +239,9 @@ impl Driver {
         match outcome {
             Outcome::Started(result) => self.finish_create(result).await,
             Outcome::Resumed(result) => self.finish_resume(result).await,
+            Outcome::Frozen(result) => self.finish_freeze(result).await,
             Outcome::Paused(result) => self.finish_pause(result).await,
+            Outcome::TakenBack(outcome) => self.finish_take_back(outcome).await,
             Outcome::Probed(options, result) => self.finish_probe(options, result).await,
             Outcome::EgressSet(result) => self.finish_set_egress(result),
             Outcome::Killed(result) => self.finish_kill(result).await,

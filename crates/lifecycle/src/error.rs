@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ow_db::DbError;
 use ow_node_api::NodeError;
-use ow_types::SandboxId;
+use ow_types::{Durability, SandboxId};
 
 /// Why a sandbox was not brought where it should be.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,21 @@ pub enum LifecycleError {
     Unsupported {
         /// What was asked.
         what: String,
+    },
+    /// It is paused, and not yet as safe as was asked for; the server goes on trying.
+    #[error(
+        "sandbox {id} is paused and {}, but not yet {}: {reason}; ask again",
+        reached.as_str(), asked.as_str()
+    )]
+    LessSafe {
+        /// The sandbox.
+        id: SandboxId,
+        /// How safe it is.
+        reached: Durability,
+        /// How safe it was to be.
+        asked: Durability,
+        /// Why it is not.
+        reason: String,
     },
     /// The node failed.
     #[error("{doing} sandbox {id} failed")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ow_db::DbError;
 use ow_node_api::NodeError;
-use ow_types::{Denied, SandboxId};
+use ow_types::{Denied, Durability, SandboxId};
 
 use crate::LifecycleError;
 
@@ -19,11 +19,22 @@ pub(crate) enum Failure {
     ShuttingDown,
     TooManyRunning(u64),
     GuestUnresponsive,
+    IdempotencyInFlight,
+    /// It is paused, and not as safe as was asked for.
+    LessSafe(Arc<LessSafe>),
     Node {
         doing: &'static str,
         error: NodeError,
     },
     Db(Arc<DbError>),
+}
+
+/// How safe a paused sandbox is, which is less than somebody asked for.
+#[derive(Debug)]
+pub(crate) struct LessSafe {
+    pub(crate) reached: Durability,
+    pub(crate) asked: Durability,
+    pub(crate) reason: String,
 }
 
 impl Failure {
@@ -37,6 +48,13 @@ impl Failure {
             Self::ShuttingDown => LifecycleError::ShuttingDown,
             Self::TooManyRunning(limit) => LifecycleError::TooManyRunning { limit },
             Self::GuestUnresponsive => LifecycleError::GuestUnresponsive { id },
+            Self::IdempotencyInFlight => LifecycleError::IdempotencyInFlight,
+            Self::LessSafe(less) => LifecycleError::LessSafe {
+                id,
+                reached: less.reached,
+                asked: less.asked,
+                reason: less.reason.clone(),
+            },
             Self::Node { error: NodeError::Unsupported { what }, .. } => {
                 LifecycleError::Unsupported { what }
             }

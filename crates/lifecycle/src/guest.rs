@@ -73,6 +73,11 @@ impl Driver {
         Some(due)
     }
 
+    /// Looks at the guest as soon as nothing else is done.
+    pub(crate) fn look_now(&mut self) {
+        self.side.look_at(self.shared.now());
+    }
+
     pub(crate) fn look(&mut self) {
         self.side.due = None;
         let Some(execution) = self.record.state.execution().cloned() else { return };

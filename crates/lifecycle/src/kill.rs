@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ow_types::{Admission, Event, ExecutionId, KillReason, Request, SandboxId, State, TeamId};
 
-use crate::command::{Command, Reply, answer_all};
+use crate::command::{Command, Reply, answer_all, fail_asked};
 use crate::driver::Driver;
 use crate::failure::Failure;
 use crate::work::{self, Remains};
@@ -42,7 +42,9 @@ impl Driver {
                 self.joined.kills.push(reply);
                 self.begin_kill(reason).await;
             }
-            Ok(Admission::Join | Admission::Wait) => self.joined.kills.push(reply),
+            Ok(Admission::Join | Admission::Wait | Admission::TakeBack) => {
+                self.joined.kills.push(reply)
+            }
         }
     }
 
@@ -54,7 +56,9 @@ impl Driver {
         self.clock_starts();
         self.work = None;
         self.attempt = None;
+        self.securing = None;
         self.joined.fail(&Failure::Gone);
+        fail_asked(&mut self.secures, &Failure::Gone);
         for command in std::mem::take(&mut self.waiting) {
             command.refuse(Failure::Gone);
         }
@@ -67,10 +71,12 @@ impl Driver {
 
     pub(crate) fn remains(&self, runs: Vec<ExecutionId>) -> Remains {
         let snapshots = self.record.snapshots().into_iter().map(|snapshot| snapshot.id).collect();
-        Remains { sandbox: self.record.id.clone(), runs, snapshots }
+        Remains { sandbox: self.record.id.clone(), runs, snapshots, unanswered: false }
     }
 
-    pub(crate) fn kill_work(&mut self, remains: Remains, delay: Duration) -> work::Work {
+    pub(crate) fn kill_work(&mut self, mut remains: Remains, delay: Duration) -> work::Work {
+        let reason = KillReason::StartFailed;
+        remains.unanswered = self.record.state == State::Killing { reason };
         self.remains = Some(remains.clone());
         let parts = &self.shared.parts;
         work::kill(Arc::clone(&parts.db), Arc::clone(&parts.node), remains, delay)

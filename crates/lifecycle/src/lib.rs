@@ -10,7 +10,8 @@
 //! | who asks for what is in flight joins it | `driver::Joined` |
 //! | kill overtakes everything | `kill.rs`: it drops the work in flight |
 //! | after a crash nothing is lost or left over | `recover.rs`, `collect.rs` |
-//! | the snapshot before is kept until the newest is proven | `resume.rs` |
+//! | the snapshot before is kept until the newest is proven | `keep_proven` in `pause.rs`, `resume.rs` |
+//! | what is acknowledged before it is saved is saved all the same | `go_on_saving` in `pause.rs` |
 
 use std::sync::Arc;
 
@@ -42,8 +43,10 @@ mod report;
 mod resume;
 mod retention;
 mod route;
+mod secure;
 mod shared;
 mod start;
+mod take_back;
 mod timeout;
 mod words;
 mod work;

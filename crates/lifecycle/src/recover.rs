@@ -9,6 +9,7 @@
 //! | pausing | its run, running | running: the pause failed |
 //! | pausing | the snapshot, with no run or a frozen one | paused: the pause is complete |
 //! | pausing | its run, frozen, and no snapshot | thawed and running |
+//! | pausing, acknowledged | its run, frozen, and no snapshot | saved: the pause goes on |
 //! | pausing | neither | what was saved last, or gone |
 //! | resuming | anything | paused: the guest may not have been told who it is |
 //! | being killed | anything | killed |
@@ -53,6 +54,8 @@ pub(crate) enum Verdict {
     Adopt { address: Option<Ipv4Addr>, thaw: bool },
     /// Its pause is complete.
     PauseDone,
+    /// Its pause is acknowledged, and goes on.
+    GoOnSaving,
     /// It is paused, as if the resume had not begun.
     BackToPaused,
     /// Its guest is gone.
@@ -71,11 +74,12 @@ pub(crate) fn judge(record: &SandboxRecord, holdings: &Holdings) -> Verdict {
         State::Paused { .. } => Verdict::Leave,
         State::Starting { .. } => Verdict::Kill(KillReason::StartFailed),
         State::Running { .. } => run.map_or(Verdict::Died, adopt),
-        State::Pausing { snapshot, .. } => {
+        State::Pausing { snapshot, acknowledged, .. } => {
             let stored = holdings.stored.contains_key(&snapshot.id);
             match run {
                 Some(held) if !held.frozen => adopt(held),
                 _ if stored => Verdict::PauseDone,
+                Some(_) if *acknowledged => Verdict::GoOnSaving,
                 Some(held) => adopt(held),
                 None => Verdict::Died,
             }
@@ -107,7 +111,7 @@ impl Driver {
         let verdict = judge(&self.record, holdings);
         tracing::info!(sandbox = %self.record.id, state = ?self.record.state, ?verdict, "recovered");
         let kept = match verdict {
-            Verdict::Adopt { .. } => self.record.state.execution().cloned(),
+            Verdict::Adopt { .. } | Verdict::GoOnSaving => self.record.state.execution().cloned(),
             _ => None,
         };
         let others: Vec<ExecutionId> = runs.iter().map(|held| held.execution.clone()).collect();
@@ -122,6 +126,11 @@ impl Driver {
             Verdict::PauseDone => {
                 self.end_all(&others).await;
                 self.finish_recovered_pause(holdings).await;
+            }
+            Verdict::GoOnSaving => {
+                self.end_all(&others).await;
+                drop(self.shared.registry.take_slot(&self.record.team, &self.record.id, None));
+                self.go_on_saving();
             }
             Verdict::BackToPaused => {
                 self.end_all(&others).await;
@@ -159,15 +168,16 @@ impl Driver {
                 tracing::error!(sandbox = %id, %execution, error, "a run may be frozen still");
             }
         }
-        if let State::Pausing { snapshot, .. } = self.record.state.clone() {
-            let Ok(next) = self.after(Event::PauseFailed) else { return };
+        if let State::Pausing { snapshot, acknowledged, .. } = self.record.state.clone() {
+            let event = if acknowledged { Event::TakenBack } else { Event::PauseFailed };
+            let Ok(next) = self.after(event) else { return };
             self.accept(next).await;
             self.delete_later(vec![snapshot.id]);
         }
         match address {
             Some(address) => self.open_route(address),
             // It was frozen, or its guest agent did not answer: it is located once it does.
-            None => self.side.look_at(self.shared.now()),
+            None => self.look_now(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ow_db::SandboxRecord;
 use ow_node_api::{Identity, NodeError, Resume, Started};
 use ow_types::{
-    Durability, Event, ExecutionId, SandboxId, SnapshotId, SnapshotRef, State, TeamId,
+    Durability, Event, ExecutionId, SandboxId, SnapshotId, SnapshotRef, State, TeamId, Tier,
     TransitionKind,
 };
 
@@ -51,6 +51,13 @@ pub(crate) struct Attempt {
     note: Option<String>,
 }
 
+impl Attempt {
+    /// The first attempt on a snapshot.
+    pub(crate) const fn of(snapshot: SnapshotRef, timeout: Duration, keep_timeout: bool) -> Self {
+        Self { snapshot, timeout, keep_timeout, again: false, note: None }
+    }
+}
+
 /// Whether the guest cannot have run: then the image was not used, and need not count as used.
 const fn never_ran(error: &NodeError) -> bool {
     matches!(
@@ -67,21 +74,11 @@ const fn never_ran(error: &NodeError) -> bool {
 ///
 /// One that is missing is so for the machine's reasons, such as a disk that is not mounted, unless
 /// it was acknowledged before it was safe from a loss of power.
-fn never_restores(error: &NodeError, record: &SandboxRecord) -> bool {
-    let durability = record.last_transition.as_ref().and_then(|report| report.durability);
+fn never_restores(error: &NodeError, snapshot: &SnapshotRef) -> bool {
     match error {
         NodeError::BadSnapshot { .. } => true,
-        NodeError::NoSuchSnapshot { .. } => durability == Some(Durability::Captured),
+        NodeError::NoSuchSnapshot { .. } => snapshot.durability < Durability::DurableLocal,
         _ => false,
-    }
-}
-
-/// Applies `change` wherever the record names the snapshot beside its state.
-fn change_snapshot(record: &mut SandboxRecord, id: &SnapshotId, change: impl Fn(&mut SnapshotRef)) {
-    for place in [&mut record.snapshot, &mut record.previous_snapshot] {
-        if let Some(snapshot) = place.as_mut().filter(|snapshot| snapshot.id == *id) {
-            change(snapshot);
-        }
     }
 }
 
@@ -95,8 +92,7 @@ impl Driver {
             return self.fail_resumes(&failure);
         }
         self.clock_starts();
-        let attempt = Attempt { snapshot, timeout, keep_timeout, again: false, note: None };
-        self.attempt_resume(attempt).await;
+        self.attempt_resume(Attempt::of(snapshot, timeout, keep_timeout)).await;
     }
 
     /// Counts the use of the snapshot, on disk, and then asks the node.
@@ -106,7 +102,7 @@ impl Driver {
         let (execution, snapshot) = (ExecutionId::random(), attempt.snapshot.clone());
         let begun = match self.after(Event::ResumeBegun(execution.clone(), snapshot.clone())) {
             Ok(mut next) => {
-                change_snapshot(&mut next, &snapshot.id, |counted| *counted = snapshot.clone());
+                next.change_snapshot(&snapshot.id, |counted| counted.restored = snapshot.restored);
                 self.commit(next).await
             }
             Err(mistake) => Err(mistake),
@@ -144,40 +140,57 @@ impl Driver {
         }
     }
 
-    /// What it runs from is proven: any other snapshot can go.
+    /// What was read to run from is proven, and any other snapshot can go. What was in memory still
+    /// proves nothing of what is stored.
     async fn resumed(&mut self, attempt: Attempt, started: Started) {
-        let used = attempt.snapshot;
         let Ok(mut next) = self.after(Event::Started) else { return };
-        let newest = self.record.snapshot.as_ref().is_none_or(|newest| newest.id == used.id);
+        let newest = self.record.snapshot.as_ref().filter(|kept| kept.id == attempt.snapshot.id);
         let kind = match newest {
-            true => TransitionKind::Resumed,
-            false => TransitionKind::ResumedFromPrevious,
+            Some(_) => TransitionKind::Resumed,
+            None => TransitionKind::ResumedFromPrevious,
         };
+        // It may have been made safer meanwhile.
+        let mut used = newest.cloned().unwrap_or_else(|| attempt.snapshot.clone());
         let mut report = self.report(kind, started.phases, used.generation);
-        report.note = attempt.note;
+        report.note.clone_from(&attempt.note);
+        self.runs_again(&mut next, &attempt);
+        let mut unneeded: Vec<SnapshotId> = Vec::new();
+        if started.tier != Tier::Memory {
+            used.proven = true;
+            unneeded = next.snapshots().into_iter().map(|s| s.id).collect();
+            unneeded.retain(|id| *id != used.id);
+            next.previous_snapshot = None;
+        }
+        next.snapshot = Some(used);
+        next.guest_unresponsive_at_pause = false;
+        next.last_transition = Some(report);
+        self.accept(next).await;
+        self.delete_once_saved(unneeded);
+        self.open_route(started.address);
+        self.tell_done();
+        answer_all(&mut self.joined.resumes, &Ok((self.record.clone(), Found::Resumed)));
+        self.answer_routes();
+        self.check_ended_early().await;
+    }
+
+    /// Its time begins anew, for as long as was asked.
+    pub(crate) fn runs_again(&self, next: &mut SandboxRecord, attempt: &Attempt) {
         let now = self.shared.now();
         next.started_at = now;
         next.end_at = self.capped(now, now.after(attempt.timeout));
         if attempt.keep_timeout && !attempt.timeout.is_zero() {
             next.settings.timeout = attempt.timeout;
         }
-        let mut unneeded: Vec<SnapshotId> = next.snapshots().into_iter().map(|s| s.id).collect();
-        unneeded.retain(|id| *id != used.id);
-        next.snapshot = Some(used);
-        next.previous_snapshot = None;
-        next.guest_unresponsive_at_pause = false;
-        next.last_transition = Some(report);
-        self.accept(next).await;
-        // Until the record is saved the database names them still; then they are found as
-        // snapshots that no record names.
+    }
+
+    /// Deletes snapshots that the record names no more.
+    ///
+    /// Until it is saved the database names them still; then they are found as snapshots that no
+    /// record names.
+    pub(crate) fn delete_once_saved(&self, unneeded: Vec<SnapshotId>) {
         if !self.unsaved && !unneeded.is_empty() {
             self.delete_later(unneeded);
         }
-        self.open_route(started.address);
-        self.tell_done();
-        answer_all(&mut self.joined.resumes, &Ok((self.record.clone(), Found::Resumed)));
-        self.answer_routes();
-        self.check_ended_early().await;
     }
 
     /// Tries again where that may help, then the snapshot before, and then gives up for now.
@@ -189,7 +202,7 @@ impl Driver {
         let used = attempt.snapshot.clone();
         let Some(newest) = self.record.snapshot.clone() else { return };
         let Ok(mut next) = self.after(Event::ResumeFailed(newest)) else { return };
-        change_snapshot(&mut next, &used.id, |counted| *counted = used.clone());
+        next.change_snapshot(&used.id, |counted| counted.restored = used.restored);
         if let (State::Paused { snapshot }, Some(newest)) = (&mut next.state, &next.snapshot) {
             snapshot.clone_from(newest);
         }
@@ -198,7 +211,7 @@ impl Driver {
             (self.record, self.unsaved) = (next, true);
             return self.attempt_resume(Attempt { again: true, ..attempt }).await;
         }
-        let lost = never_restores(&error, &next);
+        let lost = never_restores(&error, &used);
         if let (true, true, Some(previous)) = (lost, newest_failed, next.previous_snapshot.clone())
         {
             (self.record, self.unsaved) = (next, true);

@@ -61,17 +61,26 @@ impl Driver {
             },
             State::Resuming { .. } => self.joined.routes.push(reply),
             State::Starting { .. } => self.waiting.push_back(Command::Route { reply }),
+            State::Pausing { acknowledged: true, .. } if auto_resume => {
+                self.joined.routes.push(reply);
+                if self.attempt.is_none() {
+                    self.begin_take_back(self.timeout_by_traffic(), false);
+                }
+            }
             State::Pausing { .. } if auto_resume => {
                 self.waiting.push_back(Command::Route { reply });
             }
             State::Paused { .. } if auto_resume => {
                 self.joined.routes.push(reply);
-                let least = self.shared.parts.config.auto_resume_timeout;
-                let timeout = self.record.settings.timeout.max(least);
-                self.begin_resume(timeout, false).await;
+                self.begin_resume(self.timeout_by_traffic(), false).await;
             }
             _ => drop(reply.send(Err(Failure::Gone))),
         }
+    }
+
+    /// How long traffic lets a sandbox run that it wakes.
+    fn timeout_by_traffic(&self) -> std::time::Duration {
+        self.record.settings.timeout.max(self.shared.parts.config.auto_resume_timeout)
     }
 
     fn current_route(&self) -> Option<Route> {

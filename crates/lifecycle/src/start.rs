@@ -15,7 +15,7 @@ use crate::observe::Samples;
 use crate::recover::Holdings;
 use crate::registry::Registry;
 use crate::shared::{Guard, Shared};
-use crate::{Lifecycle, LifecycleError, Parts, Result, collect, guest, retention};
+use crate::{Lifecycle, LifecycleError, Parts, Result, collect, guest, retention, secure};
 
 /// How often a node is asked what it holds before the server gives up to start.
 const ATTEMPTS: u32 = 3;
@@ -53,6 +53,7 @@ impl Lifecycle {
         shared.spawn(guest::watch(Arc::clone(&shared), ended));
         shared.spawn(retention::sweep(Arc::clone(&shared)));
         shared.spawn(collect::keep_collecting(Arc::clone(&shared)));
+        shared.spawn(secure::keep_securing(Arc::clone(&shared)));
         Ok(lifecycle)
     }
 
@@ -76,10 +77,6 @@ impl Lifecycle {
 impl Shared {
     async fn recover(self: &Arc<Self>) -> Result<()> {
         let db = &self.parts.db;
-        let now = self.now().unix_millis();
-        let keep = u64::try_from(KEEP_CLAIMS.as_millis()).unwrap_or(u64::MAX);
-        let oldest = ow_types::Timestamp::from_unix_millis(now.saturating_sub(keep));
-        db.forget_claims(oldest, true).await?;
         let holdings = Arc::new(self.holdings().await?);
         let unsettled = db.unsettled().await?;
         let known: HashSet<SandboxId> = unsettled.iter().map(|record| record.id.clone()).collect();

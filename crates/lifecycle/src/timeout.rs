@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ow_types::{Durability, KillReason, OnTimeout, SandboxId, State, TeamId, Timestamp};
+use ow_types::{KillReason, OnTimeout, SandboxId, State, TeamId, Timestamp};
 
 use crate::command::{Command, Reply};
 use crate::driver::Driver;
@@ -165,7 +165,7 @@ impl Driver {
             OnTimeout::Kill => self.begin_kill(KillReason::TimedOut).await,
             OnTimeout::Pause => {
                 let mode = self.record.settings.pause_mode;
-                self.begin_pause(mode, Durability::DurableLocal).await;
+                self.begin_pause(mode, crate::pause::USUAL).await;
             }
         }
     }

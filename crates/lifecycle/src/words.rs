@@ -33,8 +33,8 @@ pub struct NewSandbox {
 pub struct PauseOptions {
     /// What is kept.
     pub mode: PauseMode,
-    /// How safe it must be before the answer.
-    pub durability: Durability,
+    /// How safe it must be before the answer; durable on this machine's disk, if none.
+    pub durability: Option<Durability>,
     /// Whether a guest agent that does not answer is a reason not to pause.
     pub require_healthy_guest: bool,
 }

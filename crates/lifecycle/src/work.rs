@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ow_db::Database;
-use ow_node_api::{NodeApi, NodeError, Pause, Paused, Resume, Start, Started};
-use ow_types::{ExecutionId, SandboxId, SnapshotId};
+use ow_node_api::{NodeApi, NodeError, Paused, Resume, Start, Started};
+use ow_types::{ExecutionId, Phases, SandboxId, SnapshotId};
 
 use crate::PauseOptions;
 use crate::failure::Failure;
 use crate::shared::Shared;
+use crate::take_back::TakenBack;
+
+mod pause;
+
+pub(crate) use pause::{FailedPause, freeze, is_stored, pause};
 
 /// How long a start may take. A cold boot of the largest template took 3 s on two busy processors.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a resume may take: some GiB read and verified from a slow disk (100 MiB/s).
 const RESUME_LIMIT: Duration = Duration::from_secs(120);
-
-/// How long a pause may take: some GiB written to a slow disk (100 MiB/s).
-const PAUSE_LIMIT: Duration = Duration::from_secs(300);
 
 /// How long the node may take for a kill, a thaw, a list or a deletion.
 pub(crate) const SHORT_LIMIT: Duration = Duration::from_secs(15);
@@ -36,23 +38,12 @@ pub(crate) type Work = BoxFuture<'static, Outcome>;
 pub(crate) enum Outcome {
     Started(Result<Started, NodeError>),
     Resumed(Result<Started, NodeError>),
+    Frozen(Result<Phases, FailedPause>),
     Paused(Result<Paused, FailedPause>),
+    TakenBack(TakenBack),
     Probed(PauseOptions, Result<(), NodeError>),
     EgressSet(Result<(), NodeError>),
     Killed(Result<(), Failure>),
-}
-
-/// A pause that failed, and what became of the run.
-#[derive(Debug)]
-pub(crate) enum FailedPause {
-    /// It goes on.
-    Alive(NodeError),
-    /// It is gone, and the snapshot is complete: only the answer was lost.
-    Saved(NodeError),
-    /// It is gone, and whether the snapshot is complete is not known.
-    InDoubt(NodeError),
-    /// It is gone, and nothing was saved.
-    Dead(NodeError),
 }
 
 /// Gives a call of the node a limit.
@@ -117,66 +108,6 @@ async fn try_to_end(node: &dyn NodeApi, execution: &ExecutionId) -> bool {
     ended.is_ok()
 }
 
-/// Pauses; if that fails, finds out what became of the run and lets it go on.
-pub(crate) fn pause(shared: Arc<Shared>, pause: Pause) -> Work {
-    Box::pin(async move {
-        let (execution, snapshot) = (pause.execution.clone(), pause.snapshot.clone());
-        let outcome = match within(PAUSE_LIMIT, "pause", shared.parts.node.pause(pause)).await {
-            Ok(paused) => Ok(paused),
-            Err(error) => Err(after_failed_pause(&shared, &execution, &snapshot, error).await),
-        };
-        Outcome::Paused(outcome)
-    })
-}
-
-/// How often the node is asked to let a run go on, and whether a snapshot is complete.
-const ATTEMPTS_AFTER_PAUSE: u32 = 3;
-
-async fn after_failed_pause(
-    shared: &Shared,
-    execution: &ExecutionId,
-    snapshot: &SnapshotId,
-    error: NodeError,
-) -> FailedPause {
-    let node = &*shared.parts.node;
-    for attempt in 1..=ATTEMPTS_AFTER_PAUSE {
-        match within(SHORT_LIMIT, "thaw", node.thaw(execution)).await {
-            Ok(()) => return FailedPause::Alive(error),
-            Err(NodeError::NoSuchRun { .. }) => {
-                return match is_stored(node, snapshot).await {
-                    Some(true) => FailedPause::Saved(error),
-                    Some(false) => FailedPause::Dead(error),
-                    None => FailedPause::InDoubt(error),
-                };
-            }
-            Err(cause) => {
-                let cause = &cause as &dyn std::error::Error;
-                tracing::error!(%execution, attempt, error = cause, "a run stays frozen");
-            }
-        }
-    }
-    // It has not gone on since it was saved, if it was.
-    if is_stored(node, snapshot).await == Some(true) {
-        shared.end(execution).await;
-        return FailedPause::Saved(error);
-    }
-    FailedPause::Alive(error)
-}
-
-/// Whether a snapshot is complete; asked more than once, for all of a sandbox may depend on it.
-async fn is_stored(node: &dyn NodeApi, snapshot: &SnapshotId) -> Option<bool> {
-    for attempt in 1..=ATTEMPTS_AFTER_PAUSE {
-        match within(SHORT_LIMIT, "stored", node.stored()).await {
-            Ok(stored) => return Some(stored.iter().any(|stored| stored.snapshot == *snapshot)),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(%snapshot, attempt, error, "is a snapshot complete?");
-            }
-        }
-    }
-    None
-}
-
 /// Asks the guest agent whether it answers.
 pub(crate) fn probe(node: Arc<dyn NodeApi>, execution: ExecutionId, options: PauseOptions) -> Work {
     Box::pin(async move {
@@ -202,6 +133,8 @@ pub(crate) struct Remains {
     pub(crate) sandbox: SandboxId,
     pub(crate) runs: Vec<ExecutionId>,
     pub(crate) snapshots: Vec<SnapshotId>,
+    /// Whether nobody was ever told of it: who asked for it may ask again.
+    pub(crate) unanswered: bool,
 }
 
 /// Ends the runs, deletes the snapshots and removes the record, after `delay`.
@@ -213,21 +146,31 @@ pub(crate) fn kill(
 ) -> Work {
     Box::pin(async move {
         tokio::time::sleep(delay).await;
+        if remains.unanswered
+            && let Err(error) = db.give_up_claim(&remains.sandbox).await
+        {
+            return Outcome::Killed(Err(error.into()));
+        }
         for execution in &remains.runs {
             let killed = retried("kill", || node.kill(execution)).await;
             if let Err(error) = killed {
                 return Outcome::Killed(Err(Failure::Node { doing: "killing", error }));
             }
         }
-        delete_snapshots(&*node, &remains.snapshots).await;
+        delete_snapshots(&*node, &remains.sandbox, &remains.snapshots).await;
         Outcome::Killed(db.remove(&remains.sandbox).await.map_err(Failure::from))
     })
 }
 
 /// Deletes snapshots that no record needs. What resists is deleted when the server looks again.
-pub(crate) async fn delete_snapshots(node: &dyn NodeApi, snapshots: &[SnapshotId]) {
+pub(crate) async fn delete_snapshots(
+    node: &dyn NodeApi,
+    sandbox: &SandboxId,
+    snapshots: &[SnapshotId],
+) {
     for snapshot in snapshots {
-        if let Err(error) = retried("delete_snapshot", || node.delete_snapshot(snapshot)).await {
+        let delete = || node.delete_snapshot(sandbox, snapshot);
+        if let Err(error) = retried("delete_snapshot", delete).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(%snapshot, error, "a snapshot is left over for now");
         }

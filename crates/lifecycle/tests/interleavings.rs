@@ -30,7 +30,7 @@ enum Step {
         kill_on_timeout: bool,
         auto_resume: bool,
     },
-    Pause(u8),
+    Pause(u8, Durability),
     Connect(u8),
     SetTimeout(u8, u16),
     Kill(u8),
@@ -39,6 +39,8 @@ enum Step {
     Touch(u8),
     /// The guest ends by itself.
     Die(u8),
+    /// The node gives up what it keeps in memory.
+    Evict,
     Advance(u16),
     Hang(Verb),
     Fail(Verb),
@@ -62,7 +64,9 @@ fn any_verb() -> impl Strategy<Value = Verb> {
     prop_oneof![
         1 => Just(Verb::Start),
         3 => Just(Verb::Resume),
+        2 => Just(Verb::Freeze),
         3 => Just(Verb::Pause),
+        2 => Just(Verb::Secure),
         1 => Just(Verb::Thaw),
         2 => Just(Verb::Kill),
         1 => Just(Verb::DeleteSnapshot),
@@ -76,13 +80,15 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (prop::bool::weighted(0.25), any::<bool>())
             .prop_map(|(kill_on_timeout, auto_resume)| Step::Create { kill_on_timeout, auto_resume }),
-        8 => any::<u8>().prop_map(Step::Pause),
+        8 => (any::<u8>(), prop::sample::select(&Durability::ALL[..]))
+            .prop_map(|(which, level)| Step::Pause(which, level)),
         8 => any::<u8>().prop_map(Step::Connect),
         2 => (any::<u8>(), 0_u16..600).prop_map(|(which, seconds)| Step::SetTimeout(which, seconds)),
         1 => any::<u8>().prop_map(Step::Kill),
         3 => any::<u8>().prop_map(Step::Route),
         6 => any::<u8>().prop_map(Step::Touch),
         1 => any::<u8>().prop_map(Step::Die),
+        1 => Just(Step::Evict),
         3 => (0_u16..600).prop_map(Step::Advance),
         2 => any_verb().prop_map(Step::Hang),
         2 => any_verb().prop_map(Step::Fail),
@@ -200,13 +206,14 @@ impl World {
             Step::Create { kill_on_timeout, auto_resume } => {
                 self.create(kill_on_timeout, auto_resume);
             }
-            Step::Pause(which) => self.pause(which),
+            Step::Pause(which, level) => self.pause(which, level),
             Step::Connect(which) => self.connect(which),
             Step::SetTimeout(which, seconds) => self.set_timeout(which, seconds),
             Step::Kill(which) => self.kill(which),
             Step::Route(which) => self.route(which),
             Step::Touch(which) => self.touch(which).await,
             Step::Die(which) => self.die(which).await,
+            Step::Evict => self.node.evict(),
             Step::Advance(seconds) => {
                 for known in self.model.lock().expect("no panic").sandboxes.values_mut() {
                     known.may_be_gone |= known.kill_on_timeout;
@@ -276,22 +283,29 @@ impl World {
         });
     }
 
-    fn pause(&mut self, which: u8) {
+    fn pause(&mut self, which: u8, level: Durability) {
         let Some(id) = self.pick(which) else { return };
         let (lifecycle, model, team) = (self.lifecycle(), self.model.clone(), self.team.clone());
         let node = self.node.clone();
         self.calls.spawn(async move {
             let options = PauseOptions {
                 mode: PauseMode::Full,
-                durability: Durability::DurableLocal,
+                durability: Some(level),
                 require_healthy_guest: false,
             };
             let answer = lifecycle.pause(&team, &id, options).await;
             check_found(&model, &id, answer.as_ref().err());
             let Ok(report) = answer else { return };
+            let reached = report.durability.expect("a pause says how safe it is");
+            assert!(reached >= level, "{id}: {reached:?} was acknowledged for {level:?}");
+            if reached == Durability::Frozen {
+                // It is lost with its run, so it is no more than what runs.
+                return;
+            }
             let stored = node.snapshots_of(&id);
             let saved = stored.iter().find(|saved| saved.stored.generation == report.generation);
             if let Some(saved) = saved {
+                assert!(saved.durability >= level, "{id}: it is {:?}", saved.durability);
                 let mut model = model.lock().expect("no panic");
                 let known = model.sandboxes.get_mut(&id).expect("it is known");
                 let before = known.acknowledged.unwrap_or_default();
@@ -509,7 +523,7 @@ async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-fn run(steps: Vec<Step>) {
+fn run(keep_frozen: bool, steps: Vec<Step>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -517,6 +531,8 @@ fn run(steps: Vec<Step>) {
         .expect("a runtime");
     runtime.block_on(async {
         let mut world = World::new();
+        world.node.set_durability(Durability::DurableRemote);
+        world.node.keep_frozen(keep_frozen);
         world.start().await;
         for _ in 0..2 {
             world.take(Step::Create { kill_on_timeout: false, auto_resume: true }).await;
@@ -535,8 +551,9 @@ proptest! {
 
     #[test]
     fn what_was_acknowledged_goes_on_and_nothing_is_stuck(
+        keep_frozen in any::<bool>(),
         steps in prop::collection::vec(any_step(), 0..40),
     ) {
-        run(steps);
+        run(keep_frozen, steps);
     }
 }

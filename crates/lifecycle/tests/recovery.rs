@@ -164,6 +164,7 @@ async fn runs_and_snapshots_that_no_record_names_are_removed() {
             generation: 1,
             mode: ow_types::PauseMode::Full,
             durability: ow_types::Durability::DurableLocal,
+            frozen: false,
         })
         .await
         .unwrap();

@@ -4,7 +4,7 @@
 //! files. A pause saves both and a resume brings them back, so a test can tell whether what was
 //! acknowledged is what goes on. The calls of a node that hang, fail or come too late are made
 //! with [`FakeNode::hang_next`], [`FakeNode::fail_next`], [`FakeNode::fail_after_next`] and
-//! [`FakeNode::delay_next`].
+//! [`FakeNode::delay_next`]. [`FakeNode::keep_frozen`] makes it keep what it saved in memory too.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use ow_guest_proto::control::Observation;
 use ow_types::{
-    Clock, Egress, ExecutionId, PauseMode, Resources, SandboxId, SnapshotId, SystemClock,
+    Clock, Durability, Egress, ExecutionId, PauseMode, Resources, SandboxId, SnapshotId,
+    SystemClock,
 };
 use tokio::sync::broadcast;
 
@@ -58,6 +59,8 @@ pub struct FakeSnapshot {
     pub memory: u64,
     /// The files' counter.
     pub files: u64,
+    /// How safe it is.
+    pub durability: Durability,
     /// Why it cannot be restored, if it cannot.
     pub damage: Option<String>,
 }
@@ -76,6 +79,10 @@ struct Inner {
     templates: Vec<TemplateOffer>,
     runs: BTreeMap<ExecutionId, FakeRun>,
     snapshots: BTreeMap<SnapshotId, FakeSnapshot>,
+    /// What is saved and still in memory.
+    frozen: BTreeMap<SnapshotId, FakeRun>,
+    keep_frozen: bool,
+    durability: Option<Durability>,
     faults: Faults,
     calls: Vec<Call>,
     addresses: u8,
@@ -141,9 +148,28 @@ impl FakeNode {
         self.lock().faults.push(verb, Fault::Delay(delay));
     }
 
-    /// Forgets every run and says nothing of it, as a machine that lost power; snapshots stay.
+    /// Forgets every run and says nothing of it, as a machine that lost power.
+    ///
+    /// Snapshots stay, also those that were only captured: whether they would is chance.
     pub fn crash(&self) {
-        self.lock().runs.clear();
+        let mut inner = self.lock();
+        inner.runs.clear();
+        inner.frozen.clear();
+    }
+
+    /// Whether what is saved from now on stays in memory too, until [`FakeNode::evict`].
+    pub fn keep_frozen(&self, keep: bool) {
+        self.lock().keep_frozen = keep;
+    }
+
+    /// Gives up what is kept in memory.
+    pub fn evict(&self) {
+        self.lock().frozen.clear();
+    }
+
+    /// How safe it says that it can make snapshots: durable-local, unless told otherwise.
+    pub fn set_durability(&self, durability: Durability) {
+        self.lock().durability = Some(durability);
     }
 
     /// Ends a run as if its process had died.
@@ -154,7 +180,7 @@ impl FakeNode {
     }
 
     /// Leaves a run stopped in memory, as a server that died in a pause does.
-    pub fn freeze(&self, execution: &ExecutionId) {
+    pub fn leave_frozen(&self, execution: &ExecutionId) {
         self.with_run(execution, |run| run.frozen = true);
     }
 

@@ -10,7 +10,8 @@ use std::net::Ipv4Addr;
 use async_trait::async_trait;
 use ow_guest_proto::control::Observation;
 use ow_types::{
-    Durability, Egress, ExecutionId, PauseMode, Phases, Resources, SandboxId, SnapshotId, Timestamp,
+    Durability, Egress, ExecutionId, PauseMode, Phases, Resources, SandboxId, SnapshotId, Tier,
+    Timestamp,
 };
 use tokio::sync::broadcast;
 
@@ -75,8 +76,26 @@ pub struct Pause {
     pub generation: u64,
     /// What to keep.
     pub mode: PauseMode,
-    /// How safe it must be before the answer.
+    /// How safe it must be before the answer: [`Durability::Captured`] or
+    /// [`Durability::DurableLocal`]. [`NodeApi::secure`] leads to the rest.
     pub durability: Durability,
+    /// Whether somebody was told already that it is paused, after [`NodeApi::freeze`]: a failure
+    /// then leaves it frozen, to be saved by another call.
+    pub frozen: bool,
+}
+
+/// Asks for a snapshot to be made as safe as this.
+#[derive(Debug, Clone)]
+pub struct Secure {
+    /// Whose it is.
+    pub sandbox: SandboxId,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// How safe it must be before the answer; more than [`Durability::Frozen`].
+    pub durability: Durability,
+    /// The sandbox's record, which goes to the object store with the snapshot, so that another
+    /// machine can take the sandbox over.
+    pub record: Vec<u8>,
 }
 
 /// A run that answers.
@@ -84,6 +103,8 @@ pub struct Pause {
 pub struct Started {
     /// Where its ports are.
     pub address: Ipv4Addr,
+    /// Where it was found: what comes from memory proves nothing about what is on the disk.
+    pub tier: Tier,
     /// Where the time went.
     pub phases: Phases,
 }
@@ -130,10 +151,12 @@ pub struct Stored {
 }
 
 /// What the node can take.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Capacity {
     /// Names of the templates that can be started, with what they ask for.
     pub templates: Vec<TemplateOffer>,
+    /// How safe a snapshot can be made here: [`Durability::DurableRemote`] needs an object store.
+    pub durability: Durability,
 }
 
 /// A template that can be started.
@@ -161,22 +184,35 @@ pub trait NodeApi: Send + Sync + Debug {
 
     /// Restores a run and returns once its guest agent has been told who it is.
     ///
-    /// The snapshot is verified before the guest runs, and stays.
+    /// The snapshot is verified before the guest runs, and stays. A run that was saved to it and is
+    /// still frozen in memory goes on instead, under the new name.
     async fn resume(&self, resume: Resume) -> Result<Started, NodeError>;
 
-    /// Saves a run and ends it. On failure it goes on running.
+    /// Stops a run in memory, where it stays until it is saved, thawed or killed.
+    async fn freeze(&self, execution: &ExecutionId) -> Result<Phases, NodeError>;
+
+    /// Saves a run and ends it. On failure it goes on running, unless it was frozen before.
     ///
-    /// With [`Durability::Captured`] the rest of the way to the disk goes on after the answer.
+    /// What is saved may stay frozen in memory, where a resume finds it; it is no run any more.
     async fn pause(&self, pause: Pause) -> Result<Paused, NodeError>;
 
-    /// Lets a run go on that was left frozen by a pause nobody finished.
+    /// Makes a snapshot as safe as this, if it is not so already.
+    async fn secure(&self, secure: Secure) -> Result<Phases, NodeError>;
+
+    /// Lets a frozen run go on. A pause of it that is in flight fails.
+    ///
+    /// A pause that was complete before leaves nothing to thaw: [`NodeError::NoSuchRun`].
     async fn thaw(&self, execution: &ExecutionId) -> Result<(), NodeError>;
 
     /// Ends a run, whatever it is doing; no error if there is none.
     async fn kill(&self, execution: &ExecutionId) -> Result<(), NodeError>;
 
-    /// Removes a snapshot; no error if there is none.
-    async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<(), NodeError>;
+    /// Removes a snapshot from everywhere, with what is frozen of it; no error if there is none.
+    async fn delete_snapshot(
+        &self,
+        sandbox: &SandboxId,
+        snapshot: &SnapshotId,
+    ) -> Result<(), NodeError>;
 
     /// Every run here, after a restart of the server too.
     async fn held(&self) -> Result<Vec<Held>, NodeError>;

@@ -79,19 +79,22 @@ pub(crate) fn lift_memory_limit(place: &Place) {
     }
 }
 
-/// Puts the limit back before a run goes on.
-pub(crate) fn put_back_memory_limit(place: &Place) {
-    let Ok(limit) = fs::read_to_string(lifted(place)) else { return };
+/// Puts the limit back before a run goes on, if it was lifted.
+///
+/// # Errors
+///
+/// If the kernel refuses it, as while what was written is neither on the disk nor dropped; the run
+/// then has none, and the call can be made again.
+pub(crate) fn put_back_memory_limit(place: &Place) -> std::io::Result<()> {
+    let Ok(limit) = fs::read_to_string(lifted(place)) else { return Ok(()) };
     for (controller, file, _) in LIMITS {
         let path = limit_file(place, controller, file);
-        if path.exists()
-            && let Err(error) = fs::write(&path, &limit)
-        {
-            tracing::warn!(path = %path.display(), %error, "a run has no memory limit");
-            return;
+        if path.exists() {
+            fs::write(&path, &limit)?;
         }
     }
     let _ = fs::remove_file(lifted(place));
+    Ok(())
 }
 
 /// Removes the group that all runs of a data directory are in, if none is left.

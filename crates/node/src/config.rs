@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,12 @@ pub struct Config {
     /// saves a start or resume about a tenth of a second.
     #[serde(default = "prepared_places")]
     pub prepared_places: usize,
+    /// How long what is saved stays frozen in memory too, for a quick return; zero for not at all.
+    #[serde(default = "frozen_for", with = "humantime_serde")]
+    pub frozen_for: Duration,
+    /// How much memory may stay frozen; a quarter of the machine's if not given.
+    #[serde(default)]
+    pub frozen_memory_mib: Option<u64>,
     /// Networks that no sandbox reaches, whatever its own rules allow.
     #[serde(default = "blocked_networks")]
     pub blocked_networks: Vec<Network>,
@@ -29,6 +36,11 @@ pub struct Config {
 
 const fn prepared_places() -> usize {
     2
+}
+
+/// Source: docs/decisions/0012-memory-tier.md.
+const fn frozen_for() -> Duration {
+    Duration::from_secs(120)
 }
 
 /// Everything that is not the public internet: a guest is hostile, and what listens on an
@@ -58,6 +70,8 @@ impl Config {
             data,
             guest,
             prepared_places: prepared_places(),
+            frozen_for: frozen_for(),
+            frozen_memory_mib: None,
             blocked_networks: blocked_networks(),
             resolvers: Vec::new(),
         }

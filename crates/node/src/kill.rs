@@ -54,10 +54,11 @@ pub(crate) async fn retire(
     Ok(())
 }
 
-/// Forgets a run and names it as ended, once.
+/// Forgets a run and names it as ended, once; the caller has its turn.
 pub(crate) fn tell(inner: &Inner, run: &Run) {
     inner.forget(&run.execution);
-    if run.told.set(()).is_ok() {
+    if !run.told.is_cancelled() {
+        run.told.cancel();
         // Nobody may be listening.
         let _ = inner.ended.send(run.execution.clone());
     }
@@ -85,10 +86,11 @@ pub(crate) fn watch(inner: &Arc<Inner>, run: Arc<Run>) {
         tokio::select! {
             () = inner.engine.ended(name) => {}
             () = inner.stopping.cancelled() => return,
+            // Killed, or saved: its place is another's business.
             () = run.killed.cancelled() => return,
+            () = run.told.cancelled() => return,
         }
         let turn = run.work.lock().await;
-        // After a pause its place is another's business.
         if run.placed().is_none() {
             return;
         }

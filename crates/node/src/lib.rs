@@ -12,6 +12,8 @@
 //! The lifecycle's name for a run (its execution) is not the place's: places are made ready before
 //! anyone asks for one, and the engine knows them by their own names.
 //!
+//! What is saved may stay frozen in its place for a while, see `frozen.rs`; it is no run any more.
+//!
 //! Each verb runs as a task of its own: a caller that stops to wait does not leave it half done. A
 //! kill overtakes it at the next step, and it cleans up after itself.
 
@@ -22,21 +24,25 @@ use async_trait::async_trait;
 use ow_engine::Engine;
 use ow_guest_proto::control::Observation;
 use ow_node_api::{
-    Capacity, Held, NodeApi, NodeError, Pause, Paused, Resume, Start, Started, Stored,
+    Capacity, Held, NodeApi, NodeError, Pause, Paused, Resume, Secure, Start, Started, Stored,
     TemplateOffer,
 };
-use ow_types::{Clock, Egress, ExecutionId, SnapshotId};
+use ow_types::{Clock, Egress, ExecutionId, Phases, SandboxId, SnapshotId};
 use tokio::sync::broadcast;
 
 mod agent;
+mod begin;
 mod cgroup;
 mod config;
 mod cpu;
 mod errors;
+mod freeze;
+mod frozen;
 mod guest;
 mod held;
 mod inner;
 mod kill;
+mod memory;
 pub mod network;
 mod observe;
 mod pause;
@@ -46,7 +52,9 @@ mod record;
 mod recover;
 mod resume;
 mod run;
+mod secure;
 mod start;
+mod stopwatch;
 mod template;
 mod turns;
 mod warm;
@@ -77,6 +85,7 @@ impl Node {
         let inner = Arc::new(Inner::open(config, engine, templates, clock).await?);
         recover::recover(&inner).await?;
         inner.tracker.spawn(pool::fill(inner.clone()));
+        inner.tracker.spawn(frozen::watch_memory(inner.clone()));
         inner.refresh_pool();
         Ok(Self { inner })
     }
@@ -112,6 +121,12 @@ impl Node {
         self.inner.pool.len()
     }
 
+    /// How many of those that were saved are still frozen in memory.
+    #[must_use]
+    pub fn frozen_count(&self) -> usize {
+        self.inner.frozen.len()
+    }
+
     /// Stops: no new work, what is in flight ends, sandboxes go on running.
     pub async fn shut_down(&self) {
         self.inner.stopping.cancel();
@@ -119,6 +134,7 @@ impl Node {
         for placed in self.inner.pool.close() {
             self.inner.remove_place(&placed).await;
         }
+        self.inner.give_up(self.inner.frozen.close());
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
         cgroup::remove_if_empty(&self.inner.cgroup);
@@ -143,7 +159,8 @@ impl NodeApi for Node {
             digest: template.digest.clone(),
             resources: template.resources,
         };
-        Capacity { templates: self.inner.offered().iter().map(offer).collect() }
+        let templates = self.inner.offered().iter().map(offer).collect();
+        Capacity { templates, durability: secure::most(&self.inner) }
     }
 
     async fn start(&self, start: Start) -> Result<Started, NodeError> {
@@ -154,13 +171,22 @@ impl NodeApi for Node {
         self.detached(|inner| async move { resume::resume(&inner, resume).await }).await
     }
 
+    async fn freeze(&self, execution: &ExecutionId) -> Result<Phases, NodeError> {
+        let execution = execution.clone();
+        self.detached(|inner| async move { freeze::freeze(&inner, &execution).await }).await
+    }
+
     async fn pause(&self, pause: Pause) -> Result<Paused, NodeError> {
         self.detached(|inner| async move { pause::pause(&inner, pause).await }).await
     }
 
+    async fn secure(&self, secure: Secure) -> Result<Phases, NodeError> {
+        self.detached(|inner| async move { secure::secure(&inner, secure).await }).await
+    }
+
     async fn thaw(&self, execution: &ExecutionId) -> Result<(), NodeError> {
         let execution = execution.clone();
-        self.detached(|inner| async move { pause::thaw(&inner, &execution).await }).await
+        self.detached(|inner| async move { freeze::thaw(&inner, &execution).await }).await
     }
 
     async fn kill(&self, execution: &ExecutionId) -> Result<(), NodeError> {
@@ -168,9 +194,13 @@ impl NodeApi for Node {
         self.detached(|inner| async move { kill::kill(&inner, &execution).await }).await
     }
 
-    async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<(), NodeError> {
-        let snapshot = snapshot.clone();
-        self.detached(|inner| async move { inner.delete_snapshot(snapshot).await }).await
+    async fn delete_snapshot(
+        &self,
+        sandbox: &SandboxId,
+        snapshot: &SnapshotId,
+    ) -> Result<(), NodeError> {
+        let (sandbox, snapshot) = (sandbox.clone(), snapshot.clone());
+        self.detached(|inner| async move { inner.delete_snapshot(&sandbox, snapshot).await }).await
     }
 
     async fn held(&self) -> Result<Vec<Held>, NodeError> {

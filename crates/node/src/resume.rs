@@ -1,81 +1,106 @@
-//! Restoring a run from a snapshot that was verified to its last byte.
+//! Restoring a run: from memory while it is there, or from a snapshot that was verified whole.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ow_node_api::{NodeError, Resume, Started};
 use ow_snapshots::{Cancel, Manifest, Verified};
-use ow_types::PauseMode;
+use ow_types::{PauseMode, Phases, Tier};
 
-use crate::errors;
+use crate::begin::{Beginning, Origin, begin_once, introduce, leave_place, write_record};
 use crate::inner::{Inner, blocking};
-use crate::network::Rules;
-use crate::place::Wanted;
+use crate::network::{self, Rules};
+use crate::place::{Placed, Wanted};
 use crate::run::Run;
-use crate::start::{Stopwatch, begin_guest, begin_once, enter_place, introduce};
+use crate::stopwatch::Stopwatch;
+use crate::{cgroup, errors};
 
 /// Restores a run.
 pub(crate) async fn resume(inner: &Arc<Inner>, resume: Resume) -> Result<Started, NodeError> {
     let rules = inner.rules(&resume.egress)?;
-    let manifest = read(inner, &resume).await?;
-    let wanted = wanted(inner, &resume, &manifest)?;
     let run = Run::new(resume.execution.clone(), resume.identity.sandbox.clone());
-    begin_once(inner, run, async |run| {
-        let first = attempt(inner, run, &resume, &wanted, &rules, true).await;
-        let Err(error) = &first else { return first };
-        if !may_go_otherwise(error) || run.killed.is_cancelled() {
-            return first;
-        }
-        // The snapshot is not to blame for a place or a moment: it gets another of both.
-        tracing::warn!(execution = %run.execution, %error, "a restore failed and is tried again");
-        if let Some(placed) = run.placed() {
-            run.set_placed(None);
-            inner.remove_place(&placed).await;
-        }
-        attempt(inner, run, &resume, &wanted, &rules, false).await
+    begin_once(inner, run, async |run| match from_memory(inner, run, &resume, &rules).await {
+        Some(started) => Ok(started),
+        None if run.killed.is_cancelled() => Err(run.gone()),
+        None => from_disk(inner, run, &resume, &rules).await,
     })
     .await
 }
 
-/// Whether a second attempt may have another outcome.
-///
-/// Also where the engine blames the snapshot: an engine whose process is killed in a restore may
-/// leave the same trace as one that fell over what it read, and a snapshot that is blamed is given
-/// up for the one before it.
-const fn may_go_otherwise(error: &NodeError) -> bool {
-    matches!(
-        error,
-        NodeError::Failed { .. }
-            | NodeError::GuestUnresponsive { .. }
-            | NodeError::BadSnapshot { .. }
-    )
+/// Lets what is frozen of the snapshot go on; nothing if there is none, or it does not.
+async fn from_memory(inner: &Inner, run: &Run, resume: &Resume, rules: &Rules) -> Option<Started> {
+    let kept = inner.frozen.take(&resume.snapshot, &resume.identity.sandbox)?;
+    run.set_placed(Some(kept.placed.clone()));
+    match thaw(inner, run, &kept.placed, resume, rules).await {
+        Ok(started) => Some(started),
+        Err(error) => {
+            let execution = &run.execution;
+            tracing::warn!(%execution, %error, "a frozen run did not go on; its snapshot does");
+            leave_place(inner, run).await;
+            None
+        }
+    }
 }
 
-async fn attempt(
+/// Lets a frozen guest go on as this run: with its rules, its limit, its identity and the time.
+async fn thaw(
     inner: &Inner,
     run: &Run,
+    placed: &Placed,
     resume: &Resume,
-    wanted: &Wanted,
     rules: &Rules,
-    may_be_prepared: bool,
 ) -> Result<Started, NodeError> {
     let mut watch = Stopwatch::begin();
     let _turn = run.unless_killed(inner.turns.to_start()).await?;
     watch.lap("queue");
-    let (verified, placed) = tokio::join!(
-        verify(inner, run, resume),
-        enter_place(inner, run, wanted.clone(), may_be_prepared)
-    );
-    let (verified, placed) = (verified?, placed?);
-    watch.lap("verify");
-    let restore = async {
+    write_record(run, placed, false)?;
+    run.unless_killed(network::set_egress(placed.slot, rules)).await?;
+    cgroup::put_back_memory_limit(&placed.place)
+        .map_err(|error| errors::io(format!("limiting the memory of {}", run.execution), &error))?;
+    watch.lap("place");
+    let name = &placed.place.execution;
+    let of_engine = |error| errors::engine(&run.execution, &error);
+    run.unless_killed(async { inner.engine.thaw(name).await.map_err(of_engine) }).await?;
+    watch.lap("thaw");
+    introduce(inner, run, placed, &resume.identity, resume.reseed, &mut watch).await?;
+    Ok(Started { address: placed.slot.address(), tier: Tier::Memory, phases: watch.phases })
+}
+
+/// Restores the snapshot.
+async fn from_disk(
+    inner: &Inner,
+    run: &Run,
+    resume: &Resume,
+    rules: &Rules,
+) -> Result<Started, NodeError> {
+    let manifest = read(inner, resume).await?;
+    let wanted = wanted(inner, resume, &manifest)?;
+    let (wanted, identity, reseed) = (&wanted, &resume.identity, resume.reseed);
+    let beginning = Beginning { inner, run, wanted, rules, identity, reseed, lap: "verify" };
+    beginning.begin(&FromSnapshot { inner, run, resume }).await
+}
+
+/// A guest that is restored from a snapshot.
+struct FromSnapshot<'a> {
+    inner: &'a Inner,
+    run: &'a Run,
+    resume: &'a Resume,
+}
+
+#[async_trait]
+impl Origin for FromSnapshot<'_> {
+    type Known = Verified;
+
+    async fn look(&self) -> Result<Verified, NodeError> {
+        verify(self.inner, self.run, self.resume).await
+    }
+
+    async fn boot(&self, placed: &Placed, verified: Verified) -> Result<Phases, NodeError> {
         let (image, mode) = (&verified.image, verified.manifest.mode);
-        let restored = inner.engine.restore(&placed.place, image, mode).await;
-        restored.map_err(|error| errors::restore(&run.execution, &resume.snapshot, &error))
-    };
-    let phases = begin_guest(run, &placed, rules, restore).await?;
-    watch.lap_with(phases);
-    introduce(inner, run, &placed, &resume.identity, resume.reseed, &mut watch).await?;
-    Ok(Started { address: placed.slot.address(), phases: watch.phases })
+        let restored = self.inner.engine.restore(&placed.place, image, mode).await;
+        let (execution, snapshot) = (&self.run.execution, &self.resume.snapshot);
+        restored.map_err(|error| errors::restore(execution, snapshot, &error))
+    }
 }
 
 async fn read(inner: &Inner, resume: &Resume) -> Result<Manifest, NodeError> {

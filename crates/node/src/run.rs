@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use ow_node_api::NodeError;
-use ow_types::{ExecutionId, SandboxId};
+use ow_types::{ExecutionId, SandboxId, Tier};
 use tokio_util::sync::CancellationToken;
 
 use crate::guest::Guest;
@@ -26,21 +26,31 @@ pub(crate) struct Run {
     pub(crate) cpu: Mutex<Option<(Instant, Duration)>>,
     placed: Mutex<Option<Placed>>,
     ready: AtomicBool,
+    /// Where it was found; nothing for one that a server before this began.
+    pub(crate) tier: OnceLock<Tier>,
+    /// Whether the agent answered before the run was last frozen.
+    pub(crate) was_healthy: AtomicBool,
+    /// Set by a thaw, and by a kill: every pause that had begun by then is called off.
+    pauses: Mutex<CancellationToken>,
     /// Set once its end was told.
-    pub(crate) told: OnceLock<()>,
+    pub(crate) told: CancellationToken,
 }
 
 impl Run {
     pub(crate) fn new(execution: ExecutionId, sandbox: SandboxId) -> Self {
+        let killed = CancellationToken::new();
         Self {
             execution,
             sandbox,
             work: tokio::sync::Mutex::default(),
-            killed: CancellationToken::new(),
+            pauses: Mutex::new(killed.child_token()),
+            killed,
             cpu: Mutex::default(),
             placed: Mutex::default(),
             ready: AtomicBool::new(false),
-            told: OnceLock::new(),
+            tier: OnceLock::new(),
+            was_healthy: AtomicBool::new(true),
+            told: CancellationToken::new(),
         }
     }
 
@@ -81,11 +91,53 @@ impl Run {
         &self,
         work: impl Future<Output = Result<T, NodeError>>,
     ) -> Result<T, NodeError> {
+        self.unless(&self.killed, work).await
+    }
+
+    /// Waits for `work`, or drops it when `called_off` is set.
+    pub(crate) async fn unless<T>(
+        &self,
+        called_off: &CancellationToken,
+        work: impl Future<Output = Result<T, NodeError>>,
+    ) -> Result<T, NodeError> {
         tokio::select! {
             biased;
-            () = self.killed.cancelled() => Err(self.gone()),
+            () = called_off.cancelled() => Err(self.called_off()),
             done = work => done,
         }
+    }
+
+    /// Why what gave way to a kill or thaw was not done.
+    pub(crate) fn called_off(&self) -> NodeError {
+        if self.killed.is_cancelled() {
+            return self.gone();
+        }
+        NodeError::Failed {
+            doing: format!("pausing run {}", self.execution),
+            reason: "it was thawed meanwhile".into(),
+        }
+    }
+
+    /// What a pause that begins now gives way to.
+    pub(crate) fn pauses(&self) -> CancellationToken {
+        self.pauses.lock().expect("nothing panics while it holds a token").clone()
+    }
+
+    /// Calls off every pause that has begun; one that begins later is not.
+    pub(crate) fn call_off_pauses(&self) {
+        let later = self.killed.child_token();
+        let mut pauses = self.pauses.lock().expect("nothing panics while it holds a token");
+        std::mem::replace(&mut *pauses, later).cancel();
+    }
+
+    /// Asks the agent whether it is well, and keeps the answer for when it stands still.
+    pub(crate) async fn look_at_health(&self, limit: Duration) -> bool {
+        let healthy = match self.guest() {
+            Some(guest) => guest.is_healthy(limit).await,
+            None => false,
+        };
+        self.was_healthy.store(healthy, Ordering::Relaxed);
+        healthy
     }
 
     /// What is kept on disk of it.

@@ -1,53 +1,17 @@
-//! Starting a run of a template, and what a resume has in common with it.
+//! Starting a run of a template.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use ow_guest_proto::control::Init;
-use ow_node_api::{Identity, NodeError, Start, Started};
-use ow_types::{ExecutionId, Phases};
-use rand::RngCore as _;
+use async_trait::async_trait;
+use ow_node_api::{NodeError, Start, Started};
+use ow_types::Phases;
 
-use crate::guest::{Guest, GuestError};
+use crate::begin::{Beginning, Origin, begin_once};
+use crate::errors;
 use crate::inner::Inner;
-use crate::network::{self, Rules};
 use crate::place::{Placed, Wanted};
 use crate::run::Run;
-use crate::{errors, kill, warm};
-
-/// How long a guest may take until its agent answers. It takes 50 to 400 ms on an idle machine;
-/// this is reached by what never will.
-pub(crate) const GUEST_UP: Duration = Duration::from_secs(20);
-
-/// How long the agent may take to take over an identity.
-const INIT: Duration = Duration::from_secs(10);
-
-/// Measures the parts of a verb.
-#[derive(Debug)]
-pub(crate) struct Stopwatch {
-    pub(crate) phases: Phases,
-    since: Instant,
-}
-
-impl Stopwatch {
-    pub(crate) fn begin() -> Self {
-        Self { phases: Phases::default(), since: Instant::now() }
-    }
-
-    /// Ends a part and begins the next.
-    pub(crate) fn lap(&mut self, name: &str) {
-        self.phases.push(name, self.since.elapsed());
-        self.since = Instant::now();
-    }
-
-    /// Ends a part that says itself where its time went.
-    pub(crate) fn lap_with(&mut self, phases: Phases) {
-        self.phases.append(phases);
-        self.since = Instant::now();
-    }
-}
+use crate::warm::{self, WarmImage};
 
 /// Starts a run.
 pub(crate) async fn start(inner: &Arc<Inner>, start: Start) -> Result<Started, NodeError> {
@@ -57,143 +21,35 @@ pub(crate) async fn start(inner: &Arc<Inner>, start: Start) -> Result<Started, N
     wanted.resources = start.resources;
     let (execution, sandbox) = (start.execution.clone(), start.identity.sandbox.clone());
     begin_once(inner, Run::new(execution, sandbox), async |run| {
-        let mut watch = Stopwatch::begin();
-        let _turn = run.unless_killed(inner.turns.to_start()).await?;
-        watch.lap("queue");
         let image = warm::image_for(inner, &template, &wanted).await;
-        let placed = enter_place(inner, run, wanted.clone(), true).await?;
-        watch.lap("place");
-        let boot = async {
-            let booted = match &image {
-                Some(image) => image.restore(inner, &placed.place).await,
-                None => inner.engine.start(&placed.place).await,
-            };
-            booted.map_err(|error| errors::engine(&run.execution, &error))
-        };
-        let phases = begin_guest(run, &placed, &rules, boot).await?;
-        watch.lap_with(phases);
         let reseed = image.is_some();
-        introduce(inner, run, &placed, &start.identity, reseed, &mut watch).await?;
-        Ok(Started { address: placed.slot.address(), phases: watch.phases })
+        let (wanted, rules, identity) = (&wanted, &rules, &start.identity);
+        let beginning = Beginning { inner, run, wanted, rules, identity, reseed, lap: "place" };
+        beginning.begin(&FromTemplate { inner, run, image }).await
     })
     .await
 }
 
-/// Begins a run, or waits for the beginning that is in flight; one that fails leaves nothing.
-pub(crate) async fn begin_once(
-    inner: &Arc<Inner>,
-    run: Run,
-    begin: impl AsyncFnOnce(&Arc<Run>) -> Result<Started, NodeError>,
-) -> Result<Started, NodeError> {
-    let (run, is_new) = inner.register(run);
-    let turn = run.work.lock().await;
-    if !is_new && (run.is_ready() || inner.run(&run.execution).is_none()) {
-        let placed = run.placed().filter(|_| run.is_ready()).ok_or_else(|| run.gone())?;
-        return Ok(Started { address: placed.slot.address(), phases: Phases::default() });
+/// A guest that boots, or is restored from its template's image.
+struct FromTemplate<'a> {
+    inner: &'a Inner,
+    run: &'a Run,
+    image: Option<WarmImage>,
+}
+
+#[async_trait]
+impl Origin for FromTemplate<'_> {
+    type Known = ();
+
+    async fn look(&self) -> Result<(), NodeError> {
+        Ok(())
     }
-    let begun = begin(&run).await;
-    match begun {
-        Ok(started) => {
-            kill::watch(inner, run.clone());
-            Ok(started)
-        }
-        Err(error) => {
-            kill::retire(inner, &run, &turn).await?;
-            Err(error)
-        }
-    }
-}
 
-/// Puts a run into a place that is ready, or else a new one, and notes that on disk.
-///
-/// This is never dropped half done: a kill waits for the 50 ms.
-pub(crate) async fn enter_place(
-    inner: &Inner,
-    run: &Run,
-    wanted: Wanted,
-    may_be_prepared: bool,
-) -> Result<Placed, NodeError> {
-    let prepared = if may_be_prepared { inner.pool.take(&wanted) } else { None };
-    let placed = match prepared {
-        Some(placed) => placed,
-        None => inner.make_place(wanted).await?,
-    };
-    run.set_placed(Some(placed.clone()));
-    write_record(run, &placed, false)?;
-    if run.killed.is_cancelled() { Err(run.gone()) } else { Ok(placed) }
-}
-
-fn write_record(run: &Run, placed: &Placed, ready: bool) -> Result<(), NodeError> {
-    let written = run.record(placed, ready).write(&placed.place.directory);
-    written.map_err(|error| errors::io(format!("noting run {}", run.execution), &error))
-}
-
-/// Lets `boot` run while the network's rules are set: until they are, no packet passes.
-pub(crate) async fn begin_guest(
-    run: &Run,
-    placed: &Placed,
-    rules: &Rules,
-    boot: impl Future<Output = Result<Phases, NodeError>>,
-) -> Result<Phases, NodeError> {
-    let both = async { tokio::try_join!(boot, network::set_egress(placed.slot, rules)) };
-    run.unless_killed(both).await.map(|(phases, ())| phases)
-}
-
-/// Waits for the guest's agent and tells it who it is.
-pub(crate) async fn introduce(
-    inner: &Inner,
-    run: &Run,
-    placed: &Placed,
-    identity: &Identity,
-    reseed: bool,
-    watch: &mut Stopwatch,
-) -> Result<(), NodeError> {
-    let guest = Guest::at(placed.slot.address());
-    let blame = |doing: &'static str| move |error| unresponsive(&run.execution, doing, &error);
-    let up = async { wait_until_up(inner, guest, placed).await.map_err(blame("it booted")) };
-    run.unless_killed(up).await?;
-    watch.lap("guest");
-    let init = init(inner, identity, reseed);
-    let told = async { guest.init(&init, INIT).await.map_err(blame("it was told who it is")) };
-    run.unless_killed(told).await?;
-    watch.lap("init");
-    write_record(run, placed, true)?;
-    run.set_ready();
-    Ok(())
-}
-
-/// Returns early if what runs in the place has ended.
-async fn wait_until_up(inner: &Inner, guest: Guest, placed: &Placed) -> Result<(), GuestError> {
-    tokio::select! {
-        up = guest.wait_until_up(GUEST_UP) => up,
-        () = inner.engine.ended(&placed.place.execution) => {
-            Err(GuestError::Unreachable("it ended".into()))
-        }
-    }
-}
-
-pub(crate) fn unresponsive(execution: &ExecutionId, doing: &str, error: &GuestError) -> NodeError {
-    NodeError::GuestUnresponsive {
-        execution: execution.clone(),
-        doing: format!("{doing} ({error})"),
-    }
-}
-
-/// What the guest is told, with the time as late as possible.
-fn init(inner: &Inner, identity: &Identity, reseed: bool) -> Init {
-    let seed = || {
-        let mut seed = [0; 32];
-        rand::rng().fill_bytes(&mut seed);
-        BASE64.encode(seed)
-    };
-    Init {
-        sandbox_id: identity.sandbox.to_string(),
-        hostname: identity.sandbox.to_string(),
-        template_id: identity.template.clone(),
-        default_user: None,
-        env_vars: identity.env_vars.clone(),
-        access_token: identity.access_token.clone(),
-        now_unix_millis: inner.clock.now().unix_millis(),
-        reseed: reseed.then(seed),
+    async fn boot(&self, placed: &Placed, (): ()) -> Result<Phases, NodeError> {
+        let booted = match &self.image {
+            Some(image) => image.restore(self.inner, &placed.place).await,
+            None => self.inner.engine.start(&placed.place).await,
+        };
+        booted.map_err(|error| errors::engine(&self.run.execution, &error))
     }
 }

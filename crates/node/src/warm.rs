@@ -14,11 +14,12 @@ use ow_node_api::{Identity, NodeError};
 use ow_snapshots::{Cancel, Safety, Store};
 use ow_types::{Egress, PauseMode, Phases, SandboxId, SnapshotId};
 
+use crate::begin::{GUEST_UP, introduce, unresponsive};
 use crate::inner::{Inner, blocking};
 use crate::pause::about;
 use crate::place::{Placed, Wanted};
 use crate::run::Run;
-use crate::start::{GUEST_UP, Stopwatch, introduce, unresponsive};
+use crate::stopwatch::Stopwatch;
 use crate::{Template, errors, network};
 
 /// How long a template may take until all that it starts is up: kernels of interpreters take

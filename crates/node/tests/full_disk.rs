@@ -5,28 +5,11 @@ mod common;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
-use common::{World, with_node};
+use common::{World, memory_limits, with_node};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use ow_node_api::{NodeApi as _, NodeError};
+use ow_node_api::{NodeApi as _, NodeError, Pause};
 use ow_types::{SandboxId, SnapshotId};
-
-/// The memory limits of a node's runs.
-fn memory_limits(data: &Path) -> Vec<String> {
-    let metadata = fs::metadata(data).expect("the node made it");
-    let name = format!("overwinter/{:x}-{:x}", metadata.dev(), metadata.ino());
-    let mut limits = Vec::new();
-    for root in ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"] {
-        for run in fs::read_dir(Path::new(root).join(&name)).into_iter().flatten().flatten() {
-            for file in ["memory.limit_in_bytes", "memory.max"] {
-                limits.extend(fs::read_to_string(run.path().join(file)));
-            }
-        }
-    }
-    limits
-}
 
 #[test]
 fn a_pause_that_does_not_fit_leaves_the_sandbox_running() {
@@ -48,12 +31,18 @@ fn a_pause_that_does_not_fit_leaves_the_sandbox_running() {
         assert!(failed.is_retryable());
         assert_eq!(memory_limits(&world.data), limit, "the sandbox has its limit again");
         assert_eq!(sandbox.count().await, 1);
+        // What somebody was told to stand still does, and is saved when there is room.
+        world.node.freeze(&sandbox.execution).await.unwrap();
+        let frozen = Pause { frozen: true, ..sandbox.pause(&snapshot) };
+        let failed = world.node.pause(frozen.clone()).await.unwrap_err();
+        assert!(matches!(failed, NodeError::NoRoom { .. }), "{failed}");
+        assert!(world.node.held().await.unwrap()[0].frozen);
         assert_eq!(fs::read_dir(world.data.join("snapshots")).unwrap().count(), 0);
         let failed = world.node.resume(common::resume(&id, &snapshot)).await.unwrap_err();
         assert!(matches!(failed, NodeError::NoSuchSnapshot { .. }), "{failed}");
         fs::remove_file(disk.join("filler")).unwrap();
         drop(filler);
-        world.node.pause(sandbox.pause(&snapshot)).await.unwrap();
+        world.node.pause(frozen).await.unwrap();
         let sandbox = world.resume(&id, &snapshot).await;
         assert_eq!(sandbox.count().await, 2);
         world.node.kill(&sandbox.execution).await.unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use common::{resume, with_node};
-use ow_node_api::{NodeApi as _, NodeError};
+use ow_node_api::{NodeApi as _, NodeError, Secure};
 use ow_types::{Durability, PauseMode, SandboxId, SnapshotId};
 
 #[test]
@@ -29,7 +29,7 @@ fn memory_and_files_go_on_after_a_pause() {
             assert_eq!(sandbox.run("cat /tmp/file").await, "kept");
             world.node.kill(&sandbox.execution).await.unwrap();
         }
-        world.node.delete_snapshot(&snapshot).await.unwrap();
+        world.node.delete_snapshot(&id, &snapshot).await.unwrap();
         assert!(world.node.stored().await.unwrap().is_empty());
     });
 }
@@ -51,15 +51,36 @@ fn a_pause_of_files_boots_anew_on_them() {
 }
 
 #[test]
-fn a_captured_pause_resumes_and_reaches_the_disk_later() {
+fn a_captured_pause_resumes_and_is_brought_to_the_disk_when_asked() {
     with_node(async |world| {
         let (id, snapshot) = (SandboxId::random(), SnapshotId::random());
         let sandbox = world.start(&id).await;
         sandbox.count().await;
+        let secure = |sandbox: &SandboxId, durability| Secure {
+            sandbox: sandbox.clone(),
+            snapshot: snapshot.clone(),
+            durability,
+            record: Vec::new(),
+        };
+        let none = world.node.secure(secure(&id, Durability::DurableLocal)).await.unwrap_err();
+        assert!(matches!(none, NodeError::NoSuchSnapshot { .. }), "{none}");
         let mut pause = sandbox.pause(&snapshot);
         pause.durability = Durability::Captured;
         let paused = world.node.pause(pause).await.unwrap();
         assert_eq!(paused.durability, Durability::Captured);
+        world.node.secure(secure(&id, Durability::Captured)).await.unwrap();
+        let (one, two) = tokio::join!(
+            world.node.secure(secure(&id, Durability::DurableLocal)),
+            world.node.secure(secure(&id, Durability::DurableLocal)),
+        );
+        assert!(one.is_ok() && two.is_ok(), "{one:?}, {two:?}");
+        let most = world.node.capacity().durability;
+        assert_eq!(most, Durability::DurableLocal);
+        let beyond = world.node.secure(secure(&id, Durability::DurableRemote)).await.unwrap_err();
+        assert!(matches!(beyond, NodeError::Unsupported { .. }), "{beyond}");
+        let other = SandboxId::random();
+        let foreign = world.node.secure(secure(&other, Durability::Captured)).await.unwrap_err();
+        assert!(matches!(foreign, NodeError::NoSuchSnapshot { .. }), "{foreign}");
         assert_eq!(world.resume(&id, &snapshot).await.count().await, 1);
     });
 }

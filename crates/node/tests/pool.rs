@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, with_node};
+use common::{World, with_configured_node, with_node};
 use ow_node_api::NodeApi as _;
 use ow_types::{SandboxId, SnapshotId};
 
@@ -42,4 +42,18 @@ fn places_are_used_once_refilled_and_removed_at_the_end() {
         world.node.shut_down().await;
         assert_eq!(std::fs::read_dir(world.data.join("runs")).unwrap().count(), 0);
     });
+}
+
+#[test]
+fn a_place_that_died_while_it_was_ready_fails_no_start() {
+    with_configured_node(
+        |config| config.prepared_places = 1,
+        async |world| {
+            filled(&world, 1).await;
+            world.end_everything().await;
+            let sandbox = world.start(&SandboxId::random()).await;
+            assert_eq!(sandbox.count().await, 0);
+            assert_eq!(world.node.held().await.unwrap().len(), 1);
+        },
+    );
 }

@@ -26,7 +26,11 @@ fn server_to_be_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let directory = PathBuf::from(directory);
-        let world = World::with(&directory, |config| config.prepared_places = 1).await;
+        let all = |config: &mut ow_node::Config| {
+            config.prepared_places = 1;
+            config.frozen_for = Duration::from_secs(600);
+        };
+        let world = World::with(&directory, all).await;
         let sandbox = world.start(&SandboxId::random()).await;
         sandbox.count().await;
         let snapshot = SnapshotId::random();
@@ -65,7 +69,7 @@ async fn names(server: &mut Child, directory: &Path) -> (SandboxId, String, Snap
 fn a_server_killed_in_a_pause_loses_nothing() {
     with_node(async |world| {
         let directory = world.data.parent().expect("it has one").to_owned();
-        for (round, wait) in [0, 10, 25, 40, 60, 90, 140, 300].into_iter().enumerate() {
+        for (round, wait) in [0, 10, 25, 40, 60, 90, 140, 300, 1500].into_iter().enumerate() {
             let directory = directory.join(round.to_string());
             fs::create_dir(&directory).unwrap();
             let mut server = start_server(&directory);

@@ -53,6 +53,13 @@ pub(crate) struct Flags {
     /// How many sandboxes a team may run at once [default: as many as fit].
     #[arg(long, env = "OVERWINTER_MAX_RUNNING", value_name = "COUNT")]
     pub(crate) max_running: Option<u64>,
+    /// How long a paused sandbox stays in memory too, for a quick return; `0s` for not at all
+    /// [default: 2m].
+    #[arg(long, env = "OVERWINTER_FROZEN_FOR", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) frozen_for: Option<Duration>,
+    /// How much memory paused sandboxes may take, in MiB [default: a quarter of the machine's].
+    #[arg(long, env = "OVERWINTER_FROZEN_MEMORY_MIB", value_name = "MIB")]
+    pub(crate) frozen_memory_mib: Option<u64>,
     /// A token that opens /metrics; without one only this machine may read it.
     #[arg(long, env = "OVERWINTER_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) admin_token: Option<String>,
@@ -111,6 +118,9 @@ struct File {
     #[serde(with = "humantime_serde")]
     max_runtime: Option<Duration>,
     max_running: Option<u64>,
+    #[serde(with = "humantime_serde")]
+    frozen_for: Option<Duration>,
+    frozen_memory_mib: Option<u64>,
     admin_token: Option<String>,
     log_json: bool,
     templates: BTreeMap<String, TemplateSettings>,
@@ -168,6 +178,8 @@ pub(crate) struct Settings {
     pub(crate) retention: Option<Retention>,
     pub(crate) max_runtime: Option<Duration>,
     pub(crate) max_running: Option<u64>,
+    pub(crate) frozen_for: Option<Duration>,
+    pub(crate) frozen_memory_mib: Option<u64>,
     pub(crate) admin_token: Option<String>,
     pub(crate) log_json: bool,
     pub(crate) templates: BTreeMap<String, TemplateSettings>,
@@ -198,6 +210,8 @@ impl Settings {
             retention: flags.retention.or(file.retention),
             max_runtime: flags.max_runtime.or(file.max_runtime),
             max_running: flags.max_running.or(file.max_running),
+            frozen_for: flags.frozen_for.or(file.frozen_for),
+            frozen_memory_mib: flags.frozen_memory_mib.or(file.frozen_memory_mib),
             admin_token: flags.admin_token.or(file.admin_token),
             log_json: flags.log_json || file.log_json,
             templates: file.templates,
@@ -334,9 +348,10 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        let settings =
-            with_file("retention = \"7days\"\nmax_runtime = \"2h\"", Flags::default()).unwrap();
+        let text = "retention = \"7days\"\nmax_runtime = \"2h\"\nfrozen_for = \"0s\"";
+        let settings = with_file(text, Flags::default()).unwrap();
         assert_eq!(settings.retention, Some(Retention::For(Duration::from_secs(7 * 86_400))));
         assert_eq!(settings.max_runtime, Some(Duration::from_secs(7_200)));
+        assert_eq!(settings.frozen_for, Some(Duration::ZERO));
     }
 }

@@ -75,7 +75,7 @@ impl Chaos {
 
     fn kill_sandbox_process(&mut self) {
         // Counted before, so that a worker never sees the effect without the cause.
-        add(&self.tally.sandbox_kills);
+        self.tally.sandbox_killed();
         let processes = processes_with(&self.server.mark());
         if let Some(pid) = processes.choose(&mut self.rng) {
             // It may have ended since it was found.

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Counts of a run, shared by all its tasks.
 #[derive(Debug, Default)]
@@ -12,14 +12,17 @@ pub(crate) struct Tally {
     pub(crate) created: AtomicU64,
     pub(crate) killed: AtomicU64,
     pub(crate) server_kills: AtomicU64,
-    /// Also the number by which workers tell whether their sandbox may have been hit.
     pub(crate) sandbox_kills: AtomicU64,
     pub(crate) unanswered: AtomicU64,
     pub(crate) fell_back: AtomicU64,
     pub(crate) gone_unpaused: AtomicU64,
     problems: Mutex<Problems>,
     times: Mutex<Times>,
+    last_sandbox_kill: Mutex<Option<Instant>>,
 }
+
+/// How long a process that was killed may still seem to live, on a busy machine.
+const DYING: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 struct Problems {
@@ -68,6 +71,21 @@ impl Tally {
     pub(crate) fn problem(&self, what: String) {
         println!("PROBLEM: {what}");
         self.problems().other += 1;
+    }
+
+    /// A process of some sandbox is about to be killed.
+    pub(crate) fn sandbox_killed(&self) {
+        add(&self.sandbox_kills);
+        *self.last_kill() = Some(Instant::now());
+    }
+
+    /// Whether a sandbox that was well at `moment` may have been hit.
+    pub(crate) fn may_have_hit_since(&self, moment: Instant) -> bool {
+        self.last_kill().is_some_and(|kill| kill + DYING >= moment)
+    }
+
+    fn last_kill(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.last_sandbox_kill.lock().expect("nothing panics while it holds the moment")
     }
 
     pub(crate) fn recovered_in(&self, took: Duration) {

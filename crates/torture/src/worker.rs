@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use overwinter_client::{Client, ClientError, CreateOptions, OnTimeout, Sandbox, SandboxState};
+use overwinter_client::{
+    Client, ClientError, CreateOptions, Durability, OnTimeout, Sandbox, SandboxState,
+};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -24,8 +26,8 @@ struct Subject {
     written: u64,
     /// The value that the last acknowledged pause holds; none before the first.
     saved: Option<u64>,
-    /// The kills of sandboxes when the value was known last.
-    kills_seen: u64,
+    /// When the value was known last.
+    known_at: Instant,
 }
 
 /// What a resume showed.
@@ -73,7 +75,7 @@ impl Worker {
             if let Ok(Ok(sandbox)) = call.await {
                 add(&self.tally.created);
                 let id = sandbox.id().to_owned();
-                return Some(Subject { id, written: 0, saved: None, kills_seen: self.kills() });
+                return Some(Subject { id, written: 0, saved: None, known_at: Instant::now() });
             }
             add(&self.tally.unanswered);
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -84,6 +86,15 @@ impl Worker {
 
     fn kills(&self) -> u64 {
         self.tally.sandbox_kills.load(Ordering::SeqCst)
+    }
+
+    /// The levels that need no object store; the usual one as often as the others together.
+    fn any_level(&mut self) -> Option<Durability> {
+        match self.rng.random_range(0..4) {
+            0 => Some(Durability::Frozen),
+            1 => Some(Durability::Captured),
+            _ => None,
+        }
     }
 
     /// Writes, pauses, resumes, compares; none if the sandbox is stuck.
@@ -117,10 +128,14 @@ impl Worker {
             }
             return Some(());
         }
-        match tokio::time::timeout(CALL, self.client.pause(&subject.id, None)).await {
+        let level = self.any_level();
+        match tokio::time::timeout(CALL, self.client.pause(&subject.id, level)).await {
             Ok(Ok(report)) if report.paused => {
                 self.tally.paused_in(began.elapsed());
-                subject.saved = Some(value);
+                // What is only frozen may be lost with its process, and with nothing else.
+                if report.durability != Some(Durability::Frozen) {
+                    subject.saved = Some(value);
+                }
             }
             _ => add(&self.tally.unanswered),
         }
@@ -170,7 +185,7 @@ impl Worker {
     fn gone(&self, subject: &Subject, message: &str) {
         if let Some(saved) = subject.saved {
             self.tally.lost(format!("{} held {saved} and is not found: {message}", subject.id));
-        } else if self.kills() > subject.kills_seen {
+        } else if self.tally.may_have_hit_since(subject.known_at) {
             add(&self.tally.gone_unpaused);
         } else {
             let id = &subject.id;
@@ -205,7 +220,7 @@ impl Worker {
     fn compare(&self, subject: &mut Subject, also: &[u64], printed: &str) -> Outcome {
         let values: Vec<u64> =
             printed.lines().filter_map(|line| line.trim().parse().ok()).collect();
-        let hit = self.kills() > subject.kills_seen;
+        let hit = self.tally.may_have_hit_since(subject.known_at);
         let lowest = if hit { subject.saved.unwrap_or(0) } else { subject.written };
         let highest = also.iter().copied().max().unwrap_or(subject.written).max(subject.written);
         match values.as_slice() {
@@ -218,7 +233,7 @@ impl Worker {
                     add(&self.tally.fell_back);
                 }
                 subject.written = *memory;
-                subject.kills_seen = self.kills();
+                subject.known_at = Instant::now();
                 if subject.saved.is_some_and(|saved| saved > *memory) {
                     subject.saved = Some(*memory);
                 }

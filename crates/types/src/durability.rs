@@ -17,6 +17,10 @@ pub enum Durability {
 }
 
 impl Durability {
+    /// Every level, least safe first.
+    pub const ALL: [Self; 4] =
+        [Self::Frozen, Self::Captured, Self::DurableLocal, Self::DurableRemote];
+
     /// The name in headers, bodies and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -31,8 +35,18 @@ impl Durability {
     /// Reads a level's name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Frozen, Self::Captured, Self::DurableLocal, Self::DurableRemote]
-            .into_iter()
-            .find(|level| level.as_str() == name)
+        Self::ALL.into_iter().find(|level| level.as_str() == name)
     }
+}
+
+/// Where a resume finds what was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// It is still frozen in the machine's memory.
+    Memory,
+    /// Its image is on the machine's disk.
+    Disk,
+    /// Its image is in the object store.
+    ObjectStore,
 }

@@ -10,7 +10,7 @@ mod settings;
 mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use durability::Durability;
+pub use durability::{Durability, Tier};
 pub use ids::{ExecutionId, InvalidId, SandboxId, SnapshotId, TeamId};
 pub use phases::{Phase, Phases};
 pub use settings::{

@@ -112,6 +112,32 @@ pub struct SnapshotRef {
     pub mode: PauseMode,
     /// How often it has been restored; a second time means that what ran from it is given up.
     pub restored: u64,
+    /// How safe it is, as far as is known.
+    #[serde(default = "as_before_levels")]
+    pub durability: Durability,
+    /// Whether a run went on from what is stored of it; a return from memory proves nothing.
+    #[serde(default)]
+    pub proven: bool,
+}
+
+/// Records of versions that did not note it are of snapshots that were synced.
+const fn as_before_levels() -> Durability {
+    Durability::DurableLocal
+}
+
+impl SnapshotRef {
+    /// One that is being written: nothing of it is safe yet.
+    #[must_use]
+    pub fn begun(generation: u64, mode: PauseMode) -> Self {
+        Self {
+            id: SnapshotId::random(),
+            generation,
+            mode,
+            restored: 0,
+            durability: Durability::Frozen,
+            proven: false,
+        }
+    }
 }
 
 /// What a transition did.

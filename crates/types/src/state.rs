@@ -37,12 +37,16 @@ pub enum State {
         /// Its run.
         execution: ExecutionId,
     },
-    /// Being saved; back to `Running` if that fails.
+    /// Being saved; back to `Running` if that fails before it was acknowledged.
     Pausing {
         /// The run that is saved.
         execution: ExecutionId,
         /// Where to.
         snapshot: SnapshotRef,
+        /// Whether somebody was told that it is paused, while it is only frozen: then it stays
+        /// frozen until it is saved, or somebody takes it back.
+        #[serde(default)]
+        acknowledged: bool,
     },
     /// Saved, and nothing of it runs.
     Paused {
@@ -88,6 +92,8 @@ pub enum Admission {
     Join,
     /// Ask again when the work in flight is over.
     Wait,
+    /// It is only frozen yet: it need not be saved first.
+    TakeBack,
 }
 
 /// Why a request is refused.
@@ -111,10 +117,14 @@ pub enum Event {
     Started,
     /// A pause begins, to this snapshot.
     PauseBegun(SnapshotRef),
-    /// The snapshot is as safe as was asked for.
+    /// It stands still, and somebody is told that it is paused.
+    Frozen,
+    /// The snapshot is complete.
     PauseDone,
     /// The pause failed, and the guest goes on.
     PauseFailed,
+    /// Somebody wants it back before it was saved, and the guest goes on.
+    TakenBack,
     /// A resume begins, by this run from this snapshot.
     ResumeBegun(ExecutionId, SnapshotRef),
     /// The resume failed; this is the newest snapshot.
@@ -145,6 +155,7 @@ impl State {
     /// | Starting | wait | wait | begin |
     /// | Running | begin | denied | begin |
     /// | Pausing | join | wait | begin |
+    /// | Pausing, acknowledged | join | take back | begin |
     /// | Paused | denied | begin | begin |
     /// | Resuming | wait | join | begin |
     /// | Killing | denied | denied | join |
@@ -154,7 +165,7 @@ impl State {
     ///
     /// [`Denied`] says what of the state stands against it.
     pub const fn admit(&self, request: Request) -> Result<Admission, Denied> {
-        use Admission::{Begin, Join, Wait};
+        use Admission::{Begin, Join, TakeBack, Wait};
         match (self, request) {
             (Self::Killed { .. }, _) => Err(Denied::Gone),
             (Self::Killing { .. }, Request::Kill) => Ok(Join),
@@ -166,6 +177,7 @@ impl State {
             (Self::Pausing { .. }, Request::Pause) | (Self::Resuming { .. }, Request::Resume) => {
                 Ok(Join)
             }
+            (Self::Pausing { acknowledged: true, .. }, Request::Resume) => Ok(TakeBack),
             (Self::Running { .. }, Request::Resume) => Err(Denied::AlreadyRunning),
             (Self::Paused { .. }, Request::Pause) => Err(Denied::AlreadyPaused),
             (Self::Starting { .. }, _)
@@ -185,10 +197,16 @@ impl State {
                 Self::Running { execution }
             }
             (Self::Running { execution }, Event::PauseBegun(snapshot)) => {
-                Self::Pausing { execution, snapshot }
+                Self::Pausing { execution, snapshot, acknowledged: false }
+            }
+            (Self::Pausing { execution, snapshot, acknowledged: false }, Event::Frozen) => {
+                Self::Pausing { execution, snapshot, acknowledged: true }
             }
             (Self::Pausing { snapshot, .. }, Event::PauseDone) => Self::Paused { snapshot },
-            (Self::Pausing { execution, .. }, Event::PauseFailed) => Self::Running { execution },
+            (Self::Pausing { execution, acknowledged: false, .. }, Event::PauseFailed)
+            | (Self::Pausing { execution, acknowledged: true, .. }, Event::TakenBack) => {
+                Self::Running { execution }
+            }
             (Self::Paused { .. }, Event::ResumeBegun(execution, snapshot)) => {
                 Self::Resuming { execution, snapshot }
             }
@@ -219,6 +237,33 @@ impl State {
             | Self::Pausing { execution, .. }
             | Self::Resuming { execution, .. } => Some(execution),
             Self::Paused { .. } | Self::Killing { .. } | Self::Killed { .. } => None,
+        }
+    }
+
+    /// The snapshot that the state speaks of, if one does.
+    #[must_use]
+    pub const fn snapshot(&self) -> Option<&SnapshotRef> {
+        match self {
+            Self::Pausing { snapshot, .. }
+            | Self::Paused { snapshot }
+            | Self::Resuming { snapshot, .. } => Some(snapshot),
+            Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Killing { .. }
+            | Self::Killed { .. } => None,
+        }
+    }
+
+    /// As [`State::snapshot`], to be changed.
+    pub const fn snapshot_mut(&mut self) -> Option<&mut SnapshotRef> {
+        match self {
+            Self::Pausing { snapshot, .. }
+            | Self::Paused { snapshot }
+            | Self::Resuming { snapshot, .. } => Some(snapshot),
+            Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Killing { .. }
+            | Self::Killed { .. } => None,
         }
     }
 

@@ -32,11 +32,13 @@ pub(crate) async fn pause(
     Ok((StatusCode::NO_CONTENT, show::transition_headers(Some(&report))).into_response())
 }
 
-fn durability(headers: &HeaderMap) -> Result<Durability, ApiError> {
-    let Some(name) = headers.get(show::DURABILITY) else { return Ok(Durability::DurableLocal) };
-    name.to_str().ok().and_then(Durability::parse).ok_or_else(|| {
+/// The level that is asked for by name.
+fn durability(headers: &HeaderMap) -> Result<Option<Durability>, ApiError> {
+    let Some(name) = headers.get(show::DURABILITY) else { return Ok(None) };
+    let level = name.to_str().ok().and_then(Durability::parse).ok_or_else(|| {
         ApiError::bad_request(
             "`Overwinter-Durability` must be frozen, captured, durable-local or durable-remote",
         )
-    })
+    })?;
+    Ok(Some(level))
 }

@@ -1,6 +1,6 @@
 //! Queries over many sandboxes.
 
-use ow_types::{SandboxId, SnapshotRef, TeamId, Timestamp};
+use ow_types::{Durability, SandboxId, SnapshotRef, TeamId, Timestamp};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::sandboxes::{id, read, shown};
@@ -143,6 +143,27 @@ pub(super) async fn paused_before(
         .iter()
         .map(|row| id(row, doing))
         .collect()
+}
+
+pub(super) async fn less_safe_than(
+    db: &SqliteDatabase,
+    level: Durability,
+    limit: u32,
+) -> Result<Vec<SandboxId>, DbError> {
+    let doing = "looking for snapshots that are not safe yet";
+    // Records of before levels were noted are of synced snapshots, as `SnapshotRef` says.
+    let mut sql = QueryBuilder::new(
+        "SELECT id FROM sandboxes WHERE paused_at IS NOT NULL AND \
+         coalesce(json_extract(record, '$.state.snapshot.durability'), 'durable-local') IN (",
+    );
+    let mut levels = sql.separated(", ");
+    for less in Durability::ALL.into_iter().filter(|less| *less < level) {
+        levels.push_bind(less.as_str());
+    }
+    sql.push(") LIMIT ").push_bind(i64::from(limit));
+    let rows = sql.build().fetch_all(&db.readers).await;
+    let rows = rows.map_err(|source| failed(doing, source))?;
+    rows.iter().map(|row| id(row, doing)).collect()
 }
 
 /// Reads the three places of a record that name a snapshot, and not the rest.

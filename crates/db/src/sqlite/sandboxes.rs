@@ -2,7 +2,7 @@
 
 use ow_types::{SandboxId, State};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{SqliteDatabase, failed, to_column};
 use crate::{DbError, SandboxRecord};
@@ -51,6 +51,15 @@ pub(super) async fn insert(db: &SqliteDatabase, record: &SandboxRecord) -> Resul
     if !db.reserve.restore().await {
         return Err(DbError::NoSpace { doing });
     }
+    let mut writer = db.writer.acquire().await.map_err(|source| failed(doing, source))?;
+    insert_by(&mut writer, record).await
+}
+
+/// Writes a new record by a connection, which may be in the middle of a transaction.
+pub(super) async fn insert_by(
+    writer: &mut SqliteConnection,
+    record: &SandboxRecord,
+) -> Result<(), DbError> {
     let columns = Columns::of(record)?;
     let done = sqlx::query(
         "INSERT INTO sandboxes (id, team, template, shown, settled, started_at, paused_at, \
@@ -66,9 +75,9 @@ pub(super) async fn insert(db: &SqliteDatabase, record: &SandboxRecord) -> Resul
     .bind(columns.paused_at)
     .bind(&record.tokens.envd)
     .bind(&columns.record)
-    .execute(&db.writer)
+    .execute(writer)
     .await
-    .map_err(|source| failed(doing, source))?;
+    .map_err(|source| failed("writing a new record", source))?;
     if done.rows_affected() == 0 {
         return Err(DbError::Conflict { id: record.id.clone() });
     }

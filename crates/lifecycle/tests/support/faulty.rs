@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use ow_db::{
-    Answer, Counts, Database, DbError, KeyRecord, ListQuery, MemoryDatabase, SandboxRecord,
+    Answer, Claim, Counts, Database, DbError, KeyRecord, ListQuery, MemoryDatabase, SandboxRecord,
 };
-use ow_types::{SandboxId, SnapshotRef, TeamId, Timestamp};
+use ow_types::{Durability, SandboxId, SnapshotRef, TeamId, Timestamp};
 
 /// Records in memory with faults.
 #[derive(Debug, Default)]
@@ -125,6 +125,14 @@ impl Database for FaultyDatabase {
         self.inner.paused_before(moment, limit).await
     }
 
+    async fn less_safe_than(
+        &self,
+        level: Durability,
+        limit: u32,
+    ) -> Result<Vec<SandboxId>, DbError> {
+        self.inner.less_safe_than(level, limit).await
+    }
+
     async fn snapshots(&self) -> Result<Vec<(SandboxId, SnapshotRef)>, DbError> {
         self.inner.snapshots().await
     }
@@ -145,25 +153,23 @@ impl Database for FaultyDatabase {
         self.inner.remove_keys(name).await
     }
 
-    async fn claim(
+    async fn insert_claimed(
         &self,
-        team: &TeamId,
-        name: &str,
-        answer: &Answer,
+        record: &SandboxRecord,
+        claim: &Claim,
     ) -> Result<Option<Answer>, DbError> {
-        self.inner.claim(team, name, answer).await
+        self.write(self.inner.insert_claimed(record, claim)).await
     }
 
-    async fn settle_claim(
-        &self,
-        team: &TeamId,
-        name: &str,
-        sandbox: Option<&SandboxId>,
-    ) -> Result<(), DbError> {
-        self.inner.settle_claim(team, name, sandbox).await
+    async fn find_claim(&self, team: &TeamId, name: &str) -> Result<Option<Answer>, DbError> {
+        self.inner.find_claim(team, name).await
     }
 
-    async fn forget_claims(&self, moment: Timestamp, unsettled_too: bool) -> Result<(), DbError> {
-        self.inner.forget_claims(moment, unsettled_too).await
+    async fn give_up_claim(&self, sandbox: &SandboxId) -> Result<(), DbError> {
+        self.write(self.inner.give_up_claim(sandbox)).await
+    }
+
+    async fn forget_claims(&self, moment: Timestamp) -> Result<(), DbError> {
+        self.inner.forget_claims(moment).await
     }
 }

@@ -13,8 +13,8 @@ use ow_lifecycle::{Config, Lifecycle, NewSandbox, Parts, PauseOptions, Result};
 use ow_node_api::NodeError;
 use ow_node_api::fake::FakeNode;
 use ow_types::{
-    Clock as _, Durability, Egress, ExecutionId, ManualClock, OnTimeout, PauseMode, SandboxId,
-    Settings, State, TeamId, Timestamp, TransitionReport,
+    Clock as _, Egress, ExecutionId, ManualClock, OnTimeout, PauseMode, SandboxId, Settings, State,
+    TeamId, Timestamp, TransitionReport,
 };
 
 /// What outlives a server: the machine, the records, the time.
@@ -153,11 +153,7 @@ pub(crate) async fn settle() {
 }
 
 pub(crate) const fn full() -> PauseOptions {
-    PauseOptions {
-        mode: PauseMode::Full,
-        durability: Durability::DurableLocal,
-        require_healthy_guest: false,
-    }
+    PauseOptions { mode: PauseMode::Full, durability: None, require_healthy_guest: false }
 }
 
 pub(crate) fn failed() -> NodeError {

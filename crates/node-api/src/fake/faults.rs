@@ -15,8 +15,12 @@ pub enum Verb {
     Start,
     /// [`crate::NodeApi::resume`].
     Resume,
+    /// [`crate::NodeApi::freeze`].
+    Freeze,
     /// [`crate::NodeApi::pause`].
     Pause,
+    /// [`crate::NodeApi::secure`].
+    Secure,
     /// [`crate::NodeApi::thaw`].
     Thaw,
     /// [`crate::NodeApi::kill`].

@@ -32,6 +32,7 @@ fn pause(execution: &ExecutionId, sandbox: &SandboxId, snapshot: &SnapshotId) ->
         generation: 1,
         mode: PauseMode::Full,
         durability: Durability::DurableLocal,
+        frozen: false,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The fake node's side of [`NodeApi`].
 
 use async_trait::async_trait;
-use ow_types::{Durability, Phases};
+use ow_types::{Phases, Tier};
 
 use super::*;
-use crate::{NodeApi, Pause, Paused, Started};
+use crate::{NodeApi, Pause, Paused, Secure, Started};
 
 impl Inner {
     /// Addresses from the range that real nodes use; they repeat after 254, as no test minds.
@@ -13,9 +13,9 @@ impl Inner {
         Ipv4Addr::new(10, 96, 0, self.addresses)
     }
 
-    fn begin_run(&mut self, execution: ExecutionId, run: FakeRun) -> Started {
+    fn begin_run(&mut self, execution: ExecutionId, run: FakeRun, tier: Tier) -> Started {
         let run = self.runs.entry(execution).or_insert(run);
-        Started { address: run.address, phases: Phases::default() }
+        Started { address: run.address, tier, phases: Phases::default() }
     }
 
     fn run_mut(&mut self, execution: &ExecutionId) -> Result<&mut FakeRun, NodeError> {
@@ -52,6 +52,12 @@ impl FakeNode {
         let taken_at = self.clock.now();
         let mut inner = self.lock();
         let run = inner.run_mut(&pause.execution)?;
+        if !run.frozen {
+            return Err(NodeError::Failed {
+                doing: "pause".into(),
+                reason: "the run was thawed meanwhile".into(),
+            });
+        }
         let memory = if pause.mode == PauseMode::Full { run.memory } else { 0 };
         let snapshot = FakeSnapshot {
             stored: Stored {
@@ -63,9 +69,13 @@ impl FakeNode {
             },
             memory,
             files: run.files,
+            durability: pause.durability,
             damage: None,
         };
-        inner.runs.remove(&pause.execution);
+        let run = inner.runs.remove(&pause.execution);
+        if let Some(run) = run.filter(|_| inner.keep_frozen && pause.mode == PauseMode::Full) {
+            inner.frozen.insert(pause.snapshot.clone(), run);
+        }
         inner.snapshots.insert(pause.snapshot.clone(), snapshot);
         drop(inner);
         let _ = self.ended.send(pause.execution.clone());
@@ -74,6 +84,13 @@ impl FakeNode {
 
     fn restore(&self, resume: &Resume) -> Result<Started, NodeError> {
         let mut inner = self.lock();
+        if let Some(mut run) = inner.frozen.remove(&resume.snapshot) {
+            run.frozen = false;
+            run.identity = resume.identity.clone();
+            run.egress = resume.egress.clone();
+            run.resumed_from = Some(resume.snapshot.clone());
+            return Ok(inner.begin_run(resume.execution.clone(), run, Tier::Memory));
+        }
         let none = || NodeError::NoSuchSnapshot { snapshot: resume.snapshot.clone() };
         let snapshot = inner.snapshots.get(&resume.snapshot).cloned().ok_or_else(none)?;
         if let Some(reason) = snapshot.damage {
@@ -89,14 +106,16 @@ impl FakeNode {
             resumed_from: Some(resume.snapshot.clone()),
             reseeded: resume.reseed,
         };
-        Ok(inner.begin_run(resume.execution.clone(), run))
+        Ok(inner.begin_run(resume.execution.clone(), run, Tier::Disk))
     }
 }
 
 #[async_trait]
 impl NodeApi for FakeNode {
     fn capacity(&self) -> Capacity {
-        Capacity { templates: self.lock().templates.clone() }
+        let inner = self.lock();
+        let durability = inner.durability.unwrap_or(Durability::DurableLocal);
+        Capacity { templates: inner.templates.clone(), durability }
     }
 
     async fn start(&self, start: Start) -> Result<Started, NodeError> {
@@ -115,7 +134,7 @@ impl NodeApi for FakeNode {
             resumed_from: None,
             reseeded: true,
         };
-        let started = inner.begin_run(start.execution, run);
+        let started = inner.begin_run(start.execution, run, Tier::Disk);
         after.map(|()| started)
     }
 
@@ -125,17 +144,19 @@ impl NodeApi for FakeNode {
         after.map(|()| started)
     }
 
+    async fn freeze(&self, execution: &ExecutionId) -> Result<Phases, NodeError> {
+        let after = self.enter(Verb::Freeze, execution).await?;
+        self.lock().run_mut(execution)?.frozen = true;
+        after.map(|()| Phases::default())
+    }
+
     async fn pause(&self, pause: Pause) -> Result<Paused, NodeError> {
-        if !matches!(pause.durability, Durability::Captured | Durability::DurableLocal) {
-            let what = format!("durability `{}`", pause.durability.as_str());
-            return Err(NodeError::Unsupported { what });
-        }
         let done = self.lock().snapshots.contains_key(&pause.snapshot);
-        self.freeze(&pause.execution);
+        self.leave_frozen(&pause.execution);
         let after = match self.enter(Verb::Pause, &pause.execution).await {
             Ok(after) => after,
             Err(error) => {
-                self.with_run(&pause.execution, |run| run.frozen = false);
+                self.with_run(&pause.execution, |run| run.frozen = pause.frozen);
                 return Err(error);
             }
         };
@@ -151,6 +172,15 @@ impl NodeApi for FakeNode {
         })
     }
 
+    async fn secure(&self, secure: Secure) -> Result<Phases, NodeError> {
+        let after = self.enter(Verb::Secure, &secure.snapshot).await?;
+        let none = || NodeError::NoSuchSnapshot { snapshot: secure.snapshot.clone() };
+        let mut inner = self.lock();
+        let snapshot = inner.snapshots.get_mut(&secure.snapshot).ok_or_else(none)?;
+        snapshot.durability = snapshot.durability.max(secure.durability);
+        after.map(|()| Phases::default())
+    }
+
     async fn thaw(&self, execution: &ExecutionId) -> Result<(), NodeError> {
         let after = self.enter(Verb::Thaw, execution).await?;
         self.lock().run_mut(execution)?.frozen = false;
@@ -163,9 +193,15 @@ impl NodeApi for FakeNode {
         after
     }
 
-    async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<(), NodeError> {
+    async fn delete_snapshot(
+        &self,
+        _sandbox: &SandboxId,
+        snapshot: &SnapshotId,
+    ) -> Result<(), NodeError> {
         let after = self.enter(Verb::DeleteSnapshot, snapshot).await?;
-        self.lock().snapshots.remove(snapshot);
+        let mut inner = self.lock();
+        inner.snapshots.remove(snapshot);
+        inner.frozen.remove(snapshot);
         after
     }
 

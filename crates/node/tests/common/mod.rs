@@ -8,6 +8,7 @@ use std::fs;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ow_engine::Engine as _;
 use ow_engine_gvisor::{GvisorEngine, Timeouts};
 use ow_node::{Config, Node, Template};
@@ -132,9 +135,15 @@ pub(crate) struct World {
 pub(crate) const RESOURCES: Resources = Resources { vcpu: 1, memory_mib: 256, disk_mib: 256 };
 
 /// Runs a test with a node in a network of its own, and then looks that nothing is left.
-///
-/// The directory for the node's data may be given, as a small disk; else it is made.
 pub(crate) fn with_node<Fut: Future<Output = ()>>(test: impl FnOnce(World) -> Fut) {
+    with_configured_node(|_| {}, test);
+}
+
+/// The same with a node whose configuration `change` has changed.
+pub(crate) fn with_configured_node<Fut: Future<Output = ()>>(
+    change: impl FnOnce(&mut Config),
+    test: impl FnOnce(World) -> Fut,
+) {
     if tools().is_none() {
         return;
     }
@@ -145,7 +154,7 @@ pub(crate) fn with_node<Fut: Future<Output = ()>>(test: impl FnOnce(World) -> Fu
     let path = directory.path().to_owned();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let runtime = Runtime::new().expect("threads");
-        runtime.block_on(async { test(World::open(&path).await).await });
+        runtime.block_on(async { test(World::with(&path, change).await).await });
         runtime.shutdown_timeout(Duration::from_secs(5));
     }));
     let runtime = Runtime::new().expect("threads");
@@ -177,6 +186,21 @@ fn assert_nothing_is_left(data: &Path) {
     assert!(!devices.contains("owh"), "interfaces are left: {devices}");
 }
 
+/// The memory limits of a node's runs.
+pub(crate) fn memory_limits(data: &Path) -> Vec<String> {
+    let metadata = fs::metadata(data).expect("the node made it");
+    let name = format!("overwinter/{:x}-{:x}", metadata.dev(), metadata.ino());
+    let mut limits = Vec::new();
+    for root in ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"] {
+        for run in fs::read_dir(Path::new(root).join(&name)).into_iter().flatten().flatten() {
+            for file in ["memory.limit_in_bytes", "memory.max"] {
+                limits.extend(fs::read_to_string(run.path().join(file)));
+            }
+        }
+    }
+    limits
+}
+
 impl World {
     pub(crate) async fn open(directory: &Path) -> Self {
         Self::with(directory, |_| {}).await
@@ -203,10 +227,22 @@ impl World {
         fs::create_dir_all(&template.directory).expect("a directory");
         let mut config = Config::new(data.clone(), tools.guest.clone());
         config.prepared_places = 0;
+        // Most tests are about what is on the disk.
+        config.frozen_for = Duration::ZERO;
         change(&mut config);
         let node = Node::open(config, engine.clone(), vec![template], Arc::new(SystemClock)).await;
         let node = node.expect("the node opens");
         Self { node, data, engine, directory: directory.to_owned() }
+    }
+
+    /// Ends the engine's process of every place, as an operator's mistake would.
+    pub(crate) async fn end_everything(&self) {
+        let state = self.directory.join("engine/runs");
+        for run in self.engine.runs().await.expect("the engine answers") {
+            let pid = fs::read_to_string(state.join(run.as_str()).join("pid")).expect("one");
+            let pid = Pid::from_raw(pid.trim().parse().expect("a number"));
+            kill(pid, Signal::SIGKILL).expect("it runs");
+        }
     }
 
     /// Stops this node, without its sandboxes, and starts another on the same data.
@@ -276,6 +312,7 @@ impl Sandbox {
             generation: 1,
             mode: PauseMode::Full,
             durability: Durability::DurableLocal,
+            frozen: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The parts of a server, in the order in which they start.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,7 +49,7 @@ pub(super) async fn start(settings: &Settings) -> anyhow::Result<Parts> {
     };
     let engine = Arc::new(GvisorEngine::new(engine).await.context("start the engine")?);
     let names: Vec<_> = templates.iter().map(|template| template.name.clone()).collect();
-    let node = ow_node::Config::new(data.join("node"), guest);
+    let node = node_config(settings, guest);
     let node = Node::open(node, engine, templates, clock.clone()).await.context("open the node")?;
     for template in Store::new(data).former().context("read the former templates")? {
         node.keep(offered(settings, template));
@@ -82,6 +83,13 @@ async fn warm(node: &Node, name: &str) {
 
 async fn open_records(settings: &Settings) -> anyhow::Result<SqliteDatabase> {
     key::open_records(&settings.data_dir).await
+}
+
+fn node_config(settings: &Settings, guest: PathBuf) -> ow_node::Config {
+    let mut config = ow_node::Config::new(settings.data_dir.join("node"), guest);
+    config.frozen_for = settings.frozen_for.unwrap_or(config.frozen_for);
+    config.frozen_memory_mib = settings.frozen_memory_mib;
+    config
 }
 
 fn lifecycle_config(settings: &Settings) -> ow_lifecycle::Config {

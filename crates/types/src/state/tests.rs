@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{PauseMode, SnapshotId};
+use crate::PauseMode;
 
 fn snapshot() -> SnapshotRef {
-    SnapshotRef { id: SnapshotId::random(), generation: 1, mode: PauseMode::Full, restored: 0 }
+    SnapshotRef::begun(1, PauseMode::Full)
 }
 
 fn any_state() -> impl Strategy<Value = State> {
@@ -13,7 +13,11 @@ fn any_state() -> impl Strategy<Value = State> {
     prop_oneof![
         Just(State::Starting { execution: execution() }),
         Just(State::Running { execution: execution() }),
-        Just(State::Pausing { execution: execution(), snapshot: snapshot() }),
+        any::<bool>().prop_map(|acknowledged| State::Pausing {
+            execution: ExecutionId::random(),
+            snapshot: snapshot(),
+            acknowledged,
+        }),
         Just(State::Paused { snapshot: snapshot() }),
         Just(State::Resuming { execution: execution(), snapshot: snapshot() }),
         Just(State::Killing { reason }),
@@ -25,8 +29,10 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::Started),
         Just(Event::PauseBegun(snapshot())),
+        Just(Event::Frozen),
         Just(Event::PauseDone),
         Just(Event::PauseFailed),
+        Just(Event::TakenBack),
         Just(Event::ResumeBegun(ExecutionId::random(), snapshot())),
         Just(Event::ResumeFailed(snapshot())),
         Just(Event::FellBack(snapshot())),
@@ -52,6 +58,16 @@ proptest! {
     ) {
         let may = state.admit(request) == Ok(Admission::Begin);
         prop_assert_eq!(may, state.apply(beginning(request)).is_ok());
+    }
+
+    #[test]
+    fn what_was_acknowledged_runs_only_when_it_is_taken_back(event in any_event()) {
+        let execution = ExecutionId::random();
+        let frozen = State::Pausing { execution, snapshot: snapshot(), acknowledged: true };
+        prop_assert_eq!(frozen.admit(Request::Resume), Ok(Admission::TakeBack));
+        let taken_back = event == Event::TakenBack;
+        let runs = matches!(frozen.apply(event), Ok(State::Running { .. }));
+        prop_assert_eq!(runs, taken_back);
     }
 
     #[test]
