@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
-use nix::fcntl::{Flock, FlockArg};
 use ow_engine::Engine;
 use ow_node_api::NodeError;
 use ow_snapshots::Store;
@@ -18,14 +17,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agents;
 use crate::frozen::Frozen;
+use crate::lock::DataLock;
 use crate::memory::Memory;
 use crate::network::{self, Rules, Slots};
 use crate::place::{Wanted, cgroup_of};
 use crate::pool::Pool;
+use crate::remote::Remote;
 use crate::run::Run;
 use crate::turns::Turns;
 use crate::warm::WarmImage;
-use crate::{Config, Template, cpu, errors};
+use crate::{Config, Template, cpu, errors, remote};
 
 /// Where servers on a machine share out slots; a reboot, which ends every run, empties it.
 const SLOTS_DIRECTORY: &str = "/run/overwinter/slots";
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
+    pub(crate) remote: Option<Remote>,
     pub(crate) agents: Agents,
     pub(crate) slots: Slots,
     pub(crate) pool: Pool,
@@ -56,7 +58,7 @@ pub(crate) struct Inner {
     templates: RwLock<Templates>,
     runs: Mutex<HashMap<ExecutionId, Arc<Run>>>,
     warm_images: Mutex<HashMap<SnapshotId, WarmImage>>,
-    _lock: Flock<fs::File>,
+    _lock: DataLock,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,7 @@ impl Inner {
             .data
             .canonicalize()
             .map_err(|error| errors::io(format!("finding `{}`", config.data.display()), &error))?;
-        let lock = lock(&config.data)?;
+        let lock = DataLock::take(&config.data)?;
         make_directory(&config.data.join("runs"))?;
         let cannot = |what: &str| {
             let what = what.to_owned();
@@ -89,6 +91,7 @@ impl Inner {
         let slots = Slots::open(SLOTS_DIRECTORY.into()).map_err(cannot("sharing out slots"))?;
         let store = Store::open(config.data.join("snapshots"))
             .map_err(|error| errors::failed("opening the snapshots", &error))?;
+        let remote = Remote::open(config.remote.as_ref(), &config.data)?;
         network::set_up_host().await?;
         let resolvers = match config.resolvers.as_slice() {
             [] => network::resolvers_of_host(),
@@ -102,6 +105,7 @@ impl Inner {
             engine,
             clock,
             store,
+            remote,
             agents,
             slots,
             pool: Pool::default(),
@@ -228,7 +232,7 @@ impl Inner {
         network::set_egress(slot, &rules).await
     }
 
-    /// Removes a snapshot, first from memory.
+    /// Removes a snapshot, first from memory; from the object store soon after the answer.
     pub(crate) async fn delete_snapshot(
         &self,
         sandbox: &SandboxId,
@@ -237,11 +241,14 @@ impl Inner {
         if let Some(kept) = self.frozen.take(&snapshot, sandbox) {
             self.remove_place(&kept.placed).await;
         }
+        remote::owe(self, sandbox, &snapshot).await?;
         let store = self.store.clone();
         blocking(move || {
             store.remove(&snapshot).map_err(|error| errors::snapshot(&snapshot, &error))
         })
-        .await
+        .await?;
+        remote::hurry(self);
+        Ok(())
     }
 }
 
@@ -260,23 +267,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// Makes a directory through which the processes of sandboxes reach what is theirs, and see nothing.
-fn make_directory(path: &Path) -> Result<(), NodeError> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), NodeError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(path);
     made.map_err(|error| errors::io(format!("creating `{}`", path.display()), &error))
-}
-
-/// Owns the data directory until the lock is dropped, or its process ends.
-fn lock(data: &Path) -> Result<Flock<fs::File>, NodeError> {
-    let path = data.join("node.lock");
-    let doing = format!("locking `{}`", path.display());
-    let file = fs::File::options().create(true).append(true).mode(0o600).open(&path);
-    let file = file.map_err(|error| errors::io(doing.clone(), &error))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| NodeError::Failed {
-        doing,
-        reason: if error == nix::errno::Errno::EWOULDBLOCK {
-            "another server owns this data directory".into()
-        } else {
-            error.to_string()
-        },
-    })
 }
