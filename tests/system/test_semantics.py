@@ -115,6 +115,15 @@ def test_a_mistake_and_a_conflict_are_not_retried(server, fresh):
         assert headers.get("Should-Retry") != "true", where
 
 
+def test_a_level_that_needs_a_store_is_refused_without_one(server, fresh):
+    headers = {"Overwinter-Durability": "durable-remote"}
+    status, _, body = server.request("POST", path(fresh, "/pause"), headers=headers)
+    assert (status, body["code"]) == (400, 400)
+    assert "durable-remote" in body["message"]
+    assert server.request("GET", path(fresh))[2]["state"] == "running"
+    assert fresh.commands.run("echo on").stdout == "on\n"
+
+
 def test_the_address_of_a_port_needs_no_request(fresh):
     fresh.kill()
     assert fresh.get_host(8080).startswith(f"8080-{fresh.sandbox_id}.")

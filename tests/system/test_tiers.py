@@ -197,17 +197,6 @@ def test_a_pause_answers_at_the_level_that_was_asked_for(tiered, new_sandbox, le
     assert again(sandbox).files.read("/home/user/kept") == level
 
 
-def test_a_level_that_needs_a_store_is_refused_without_one(tiered, new_sandbox):
-    sandbox = new_sandbox()
-    path = f"/sandboxes/{sandbox.sandbox_id}/pause"
-    headers = {"Overwinter-Durability": "durable-remote"}
-    status, _, body = tiered.request("POST", path, headers=headers)
-    assert (status, body["code"]) == (400, 400)
-    assert "durable-remote" in body["message"]
-    assert sandbox.commands.run("echo on").stdout == "on\n"
-    assert details(tiered, sandbox)["state"] == "running"
-
-
 def test_a_connect_right_after_a_frozen_pause_returns_the_same_run(tiered, new_sandbox):
     sandbox = new_sandbox("code-interpreter-v1")
     pid = layout.engine_pid(tiered, sandbox.sandbox_id)
