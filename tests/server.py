@@ -9,6 +9,7 @@ borrows the prepared templates of another, and free ports on loopback.
 | `OVERWINTER_TEST_DATA_DIR` | the data directory whose templates are borrowed |
 | `OVERWINTER_TEST_RUNSC` | the `runsc` binary; the one on `PATH` if unset |
 | `OVERWINTER_TEST_KEEP` | if set, data directories and logs are kept, and their place printed |
+| `OVERWINTER_TEST_FROZEN_FOR` | how long paused sandboxes stay in memory, as in `2m`; `0s` if unset |
 
 As a program, it runs a command against a new server: `tests/server.py [--domain] -- pytest …`.
 """
@@ -102,6 +103,9 @@ class Server:
     """More variables of its environment."""
     root: Path | None = None
     """Where its data directory is made; the system's temporary directory if none."""
+    frozen_for: str | None = None
+    """How long paused sandboxes stay in memory. If none, `OVERWINTER_TEST_FROZEN_FOR`, or not at all:
+    what a test asks of a resume, it asks of one from disk unless it says otherwise."""
 
     def __post_init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ow-test-", dir=self.root))
@@ -174,6 +178,8 @@ class Server:
         }
         if runsc := os.environ.get("OVERWINTER_TEST_RUNSC"):
             environment["OVERWINTER_RUNSC"] = runsc
+        frozen_for = self.frozen_for or os.environ.get("OVERWINTER_TEST_FROZEN_FOR", "0s")
+        environment["OVERWINTER_FROZEN_FOR"] = frozen_for
         return {**environment, **self.environment}
 
     def start(self) -> None:
