@@ -43,7 +43,7 @@ impl Driver {
                 self.begin_kill(reason).await;
             }
             Ok(Admission::Join | Admission::Wait | Admission::TakeBack) => {
-                self.joined.kills.push(reply)
+                self.joined.kills.push(reply);
             }
         }
     }
