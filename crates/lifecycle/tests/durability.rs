@@ -26,13 +26,14 @@ const fn frozen(state: &State) -> bool {
 }
 
 async fn durability(server: &Server<'_>, id: &SandboxId) -> Durability {
-    server.get(id).await.unwrap().snapshot.unwrap().durability
+    let record = server.get(id).await.expect("it exists");
+    record.snapshot.expect("it was paused").durability
 }
 
 /// Waits until the newest snapshot is as safe as this.
 async fn until_safe(server: &Server<'_>, id: &SandboxId, level: Durability) {
     for _ in 0..1000 {
-        let record = server.get(id).await.unwrap();
+        let record = server.get(id).await.expect("it exists");
         if record.snapshot.is_some_and(|snapshot| snapshot.durability >= level) {
             return;
         }
