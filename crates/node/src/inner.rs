@@ -11,14 +11,13 @@ use nix::fcntl::{Flock, FlockArg};
 use ow_engine::Engine;
 use ow_node_api::NodeError;
 use ow_snapshots::Store;
-use ow_types::{Clock, Egress, ExecutionId, SandboxId, SnapshotId};
+use ow_types::{Clock, Egress, ExecutionId, SnapshotId};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agents;
 use crate::frozen::Frozen;
-use crate::memory::Memory;
 use crate::network::{self, Rules, Slots};
 use crate::place::{Wanted, cgroup_of};
 use crate::pool::Pool;
@@ -95,7 +94,7 @@ impl Inner {
             given => given.to_vec(),
         };
         let cgroup = cgroup_of(&config.data).map_err(cannot("naming the control groups"))?;
-        let frozen = Frozen::new(frozen_limit(&config));
+        let frozen = Frozen::of(&config);
         let hostname = nix::unistd::gethostname().unwrap_or_default();
         Ok(Self {
             config,
@@ -227,28 +226,6 @@ impl Inner {
         let slot = run.placed().ok_or_else(none)?.slot;
         network::set_egress(slot, &rules).await
     }
-
-    /// Removes a snapshot, first from memory.
-    pub(crate) async fn delete_snapshot(
-        &self,
-        sandbox: &SandboxId,
-        snapshot: SnapshotId,
-    ) -> Result<(), NodeError> {
-        if let Some(kept) = self.frozen.take(&snapshot, sandbox) {
-            self.remove_place(&kept.placed).await;
-        }
-        let store = self.store.clone();
-        blocking(move || {
-            store.remove(&snapshot).map_err(|error| errors::snapshot(&snapshot, &error))
-        })
-        .await
-    }
-}
-
-/// How much memory may stay frozen, in bytes.
-fn frozen_limit(config: &Config) -> u64 {
-    let quarter = || Memory::of_machine().map_or(0, |memory| memory.total / 4);
-    config.frozen_memory_mib.map_or_else(quarter, |mib| mib << 20)
 }
 
 /// Does what blocks on a thread that may.
