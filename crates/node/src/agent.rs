@@ -65,7 +65,8 @@ impl Agents {
         Ok(())
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
+    /// Where a binary is kept.
+    pub(crate) fn path(&self, digest: &str) -> PathBuf {
         self.directory.join(digest)
     }
 }

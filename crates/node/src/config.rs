@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ow_snapshots::RemoteConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
@@ -26,6 +27,9 @@ pub struct Config {
     /// How much memory may stay frozen; a quarter of the machine's if not given.
     #[serde(default)]
     pub frozen_memory_mib: Option<u64>,
+    /// Where snapshots go that must survive this machine; none if not given.
+    #[serde(default)]
+    pub remote: Option<RemoteConfig>,
     /// Networks that no sandbox reaches, whatever its own rules allow.
     #[serde(default = "blocked_networks")]
     pub blocked_networks: Vec<Network>,
@@ -72,6 +76,7 @@ impl Config {
             prepared_places: prepared_places(),
             frozen_for: frozen_for(),
             frozen_memory_mib: None,
+            remote: None,
             blocked_networks: blocked_networks(),
             resolvers: Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use ow_engine::EngineError;
 use ow_node_api::NodeError;
-use ow_snapshots::SnapshotError;
+use ow_snapshots::{RemoteError, SnapshotError};
 use ow_types::{ExecutionId, SnapshotId};
 
 /// An error and all its causes in one line: what crosses the node's border is text.
@@ -54,6 +54,16 @@ pub(crate) fn restore(
             NodeError::BadSnapshot { snapshot: snapshot.clone(), reason: reason.clone() }
         }
         _ => engine(execution, error),
+    }
+}
+
+/// The object store failed, which says nothing of the snapshot.
+pub(crate) fn remote(doing: impl Into<String>, error: &RemoteError) -> NodeError {
+    match error {
+        RemoteError::Snapshot(SnapshotError::NoSpace { .. } | SnapshotError::ReadOnly { .. }) => {
+            NodeError::NoRoom { reason: chain(error) }
+        }
+        _ => failed(doing, error),
     }
 }
 

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
-use nix::fcntl::{Flock, FlockArg};
 use ow_engine::Engine;
 use ow_node_api::NodeError;
 use ow_snapshots::Store;
@@ -18,9 +17,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agents;
 use crate::frozen::Frozen;
+use crate::lock::DataLock;
 use crate::network::{self, Rules, Slots};
 use crate::place::{Wanted, cgroup_of};
 use crate::pool::Pool;
+use crate::remote::Remote;
 use crate::run::Run;
 use crate::turns::Turns;
 use crate::warm::WarmImage;
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
+    pub(crate) remote: Option<Remote>,
     pub(crate) agents: Agents,
     pub(crate) slots: Slots,
     pub(crate) pool: Pool,
@@ -55,7 +57,7 @@ pub(crate) struct Inner {
     templates: RwLock<Templates>,
     runs: Mutex<HashMap<ExecutionId, Arc<Run>>>,
     warm_images: Mutex<HashMap<SnapshotId, WarmImage>>,
-    _lock: Flock<fs::File>,
+    _lock: DataLock,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +79,7 @@ impl Inner {
             .data
             .canonicalize()
             .map_err(|error| errors::io(format!("finding `{}`", config.data.display()), &error))?;
-        let lock = lock(&config.data)?;
+        let lock = DataLock::take(&config.data)?;
         make_directory(&config.data.join("runs"))?;
         let cannot = |what: &str| {
             let what = what.to_owned();
@@ -88,6 +90,7 @@ impl Inner {
         let slots = Slots::open(SLOTS_DIRECTORY.into()).map_err(cannot("sharing out slots"))?;
         let store = Store::open(config.data.join("snapshots"))
             .map_err(|error| errors::failed("opening the snapshots", &error))?;
+        let remote = Remote::open(config.remote.as_ref(), &config.data)?;
         network::set_up_host().await?;
         let resolvers = match config.resolvers.as_slice() {
             [] => network::resolvers_of_host(),
@@ -101,6 +104,7 @@ impl Inner {
             engine,
             clock,
             store,
+            remote,
             agents,
             slots,
             pool: Pool::default(),
@@ -237,23 +241,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// Makes a directory through which the processes of sandboxes reach what is theirs, and see nothing.
-fn make_directory(path: &Path) -> Result<(), NodeError> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), NodeError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(path);
     made.map_err(|error| errors::io(format!("creating `{}`", path.display()), &error))
-}
-
-/// Owns the data directory until the lock is dropped, or its process ends.
-fn lock(data: &Path) -> Result<Flock<fs::File>, NodeError> {
-    let path = data.join("node.lock");
-    let doing = format!("locking `{}`", path.display());
-    let file = fs::File::options().create(true).append(true).mode(0o600).open(&path);
-    let file = file.map_err(|error| errors::io(doing.clone(), &error))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| NodeError::Failed {
-        doing,
-        reason: if error == nix::errno::Errno::EWOULDBLOCK {
-            "another server owns this data directory".into()
-        } else {
-            error.to_string()
-        },
-    })
 }

@@ -5,6 +5,7 @@
 //! <data>/agents/<digest>      guest agents' binaries that runs and snapshots need
 //! <data>/runs/<place>/        a place, with `run.json` while a run is in it
 //! <data>/snapshots/           see `ow-snapshots`
+//! <data>/fetched/ and owed/   what the object store gave and owes, see `remote.rs`
 //! <template>/warm/            a template's image with all that it starts up, see `warm.rs`
 //! /run/overwinter/slots/<n>   numbers that servers on a machine share out
 //! ```
@@ -43,6 +44,7 @@ mod guest;
 mod held;
 mod inner;
 mod kill;
+mod lock;
 mod memory;
 pub mod network;
 mod observe;
@@ -51,6 +53,7 @@ mod place;
 mod pool;
 mod record;
 mod recover;
+mod remote;
 mod resume;
 mod run;
 mod secure;
@@ -62,6 +65,8 @@ mod warm;
 
 pub use config::Config;
 use inner::Inner;
+pub use lock::DataLock;
+pub use ow_snapshots::RemoteConfig;
 pub use template::Template;
 
 /// A machine that runs sandboxes.
@@ -87,6 +92,7 @@ impl Node {
         recover::recover(&inner).await?;
         inner.tracker.spawn(pool::fill(inner.clone()));
         inner.tracker.spawn(frozen::watch_memory(inner.clone()));
+        inner.tracker.spawn(remote::pay(inner.clone()));
         inner.refresh_pool();
         Ok(Self { inner })
     }

@@ -1,6 +1,9 @@
 //! Restoring a run: from memory while it is there, or from a snapshot that was verified whole.
+//!
+//! A snapshot that is not whole here is fetched from the object store, if there is one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use ow_node_api::{NodeError, Resume, Started};
@@ -13,7 +16,7 @@ use crate::network::{self, Rules};
 use crate::place::{Placed, Wanted};
 use crate::run::Run;
 use crate::stopwatch::Stopwatch;
-use crate::{cgroup, errors};
+use crate::{cgroup, errors, remote};
 
 /// Restores a run.
 pub(crate) async fn resume(inner: &Arc<Inner>, resume: Resume) -> Result<Started, NodeError> {
@@ -73,11 +76,17 @@ async fn from_disk(
     resume: &Resume,
     rules: &Rules,
 ) -> Result<Started, NodeError> {
-    let manifest = read(inner, resume).await?;
+    let origin = FromSnapshot { inner, run, resume, fetched: AtomicBool::new(false) };
+    let manifest = origin.read().await?;
+    remote::fetch_files(inner, run, &manifest).await?;
     let wanted = wanted(inner, resume, &manifest)?;
     let (wanted, identity, reseed) = (&wanted, &resume.identity, resume.reseed);
     let beginning = Beginning { inner, run, wanted, rules, identity, reseed, lap: "verify" };
-    beginning.begin(&FromSnapshot { inner, run, resume }).await
+    let mut started = beginning.begin(&origin).await?;
+    if origin.fetched.into_inner() {
+        started.tier = Tier::ObjectStore;
+    }
+    Ok(started)
 }
 
 /// A guest that is restored from a snapshot.
@@ -85,6 +94,24 @@ struct FromSnapshot<'a> {
     inner: &'a Inner,
     run: &'a Run,
     resume: &'a Resume,
+    /// Whether it had to be fetched from the object store.
+    fetched: AtomicBool,
+}
+
+impl FromSnapshot<'_> {
+    /// Reads the manifest, also if it has to be fetched first.
+    async fn read(&self) -> Result<Manifest, NodeError> {
+        let found = read(self.inner, self.resume).await;
+        if self.may_be_mended(&found).await? { read(self.inner, self.resume).await } else { found }
+    }
+
+    /// Whether what failed for the snapshot may succeed now that it was fetched.
+    async fn may_be_mended<T>(&self, found: &Result<T, NodeError>) -> Result<bool, NodeError> {
+        let Err(wrong) = found else { return Ok(false) };
+        let fetched = remote::fetch(self.inner, self.run, self.resume, wrong).await?;
+        self.fetched.fetch_or(fetched, Ordering::Relaxed);
+        Ok(fetched)
+    }
 }
 
 #[async_trait]
@@ -92,7 +119,11 @@ impl Origin for FromSnapshot<'_> {
     type Known = Verified;
 
     async fn look(&self) -> Result<Verified, NodeError> {
-        verify(self.inner, self.run, self.resume).await
+        let found = verify(self.inner, self.run, self.resume).await;
+        if self.may_be_mended(&found).await? {
+            return verify(self.inner, self.run, self.resume).await;
+        }
+        found
     }
 
     async fn boot(&self, placed: &Placed, verified: Verified) -> Result<Phases, NodeError> {

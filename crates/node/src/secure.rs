@@ -6,13 +6,13 @@ use ow_node_api::{NodeError, Secure};
 use ow_snapshots::SnapshotError;
 use ow_types::{Durability, Phases, SandboxId, SnapshotId};
 
-use crate::errors;
 use crate::inner::{Inner, blocking};
 use crate::stopwatch::Stopwatch;
+use crate::{errors, remote};
 
 /// How safe a snapshot can be made here.
-pub(crate) const fn most(_inner: &Inner) -> Durability {
-    Durability::DurableLocal
+pub(crate) const fn most(inner: &Inner) -> Durability {
+    if inner.remote.is_some() { Durability::DurableRemote } else { Durability::DurableLocal }
 }
 
 /// Makes a snapshot as safe as asked; several calls for one do no harm.
@@ -27,8 +27,9 @@ pub(crate) async fn secure(inner: &Arc<Inner>, secure: Secure) -> Result<Phases,
             watch.lap("sync");
         }
         Durability::DurableRemote => {
-            let what = format!("durability `{}`", secure.durability.as_str());
-            return Err(NodeError::Unsupported { what });
+            sync(inner, &secure.snapshot).await?;
+            watch.lap("sync");
+            remote::upload(inner, &secure, &mut watch).await?;
         }
     }
     Ok(watch.phases)

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Doctor(DoctorArguments),
     /// Runs the server.
     Serve(Box<Flags>),
+    /// Takes over the paused sandboxes of a lost machine from the object store; no server may run.
+    Import(Box<Flags>),
     /// Makes, lists and removes API keys, whether a server runs or not.
     #[command(subcommand)]
     Key(KeyCommand),

@@ -5,6 +5,7 @@
 mod cli;
 mod doctor;
 mod guest;
+mod import;
 mod key;
 mod metrics;
 mod runsc;
@@ -38,6 +39,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Key(command) => key::run(command),
+        Command::Import(flags) => import::run(&settings::Settings::resolve(flags)?),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Template(command) => template::run(command),
         Command::Version => {

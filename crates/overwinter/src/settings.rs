@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use ow_node::RemoteConfig;
 use ow_types::Resources;
 use serde::Deserialize;
 
 use crate::cli::DomainFlags;
+
+mod remote;
+
+use remote::{RemoteFlags, RemoteTable};
 
 /// Where the API answers if nothing else is said: this machine only.
 const API_LISTEN: &str = "127.0.0.1:3000";
@@ -60,6 +65,8 @@ pub(crate) struct Flags {
     /// How much memory paused sandboxes may take, in MiB [default: a quarter of the machine's].
     #[arg(long, env = "OVERWINTER_FROZEN_MEMORY_MIB", value_name = "MIB")]
     pub(crate) frozen_memory_mib: Option<u64>,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
     /// A token that opens /metrics; without one only this machine may read it.
     #[arg(long, env = "OVERWINTER_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) admin_token: Option<String>,
@@ -123,6 +130,7 @@ struct File {
     frozen_memory_mib: Option<u64>,
     admin_token: Option<String>,
     log_json: bool,
+    remote: RemoteTable,
     templates: BTreeMap<String, TemplateSettings>,
 }
 
@@ -180,6 +188,7 @@ pub(crate) struct Settings {
     pub(crate) max_running: Option<u64>,
     pub(crate) frozen_for: Option<Duration>,
     pub(crate) frozen_memory_mib: Option<u64>,
+    pub(crate) remote: Option<RemoteConfig>,
     pub(crate) admin_token: Option<String>,
     pub(crate) log_json: bool,
     pub(crate) templates: BTreeMap<String, TemplateSettings>,
@@ -212,6 +221,7 @@ impl Settings {
             max_running: flags.max_running.or(file.max_running),
             frozen_for: flags.frozen_for.or(file.frozen_for),
             frozen_memory_mib: flags.frozen_memory_mib.or(file.frozen_memory_mib),
+            remote: remote::resolve(flags.remote, file.remote)?,
             admin_token: flags.admin_token.or(file.admin_token),
             log_json: flags.log_json || file.log_json,
             templates: file.templates,

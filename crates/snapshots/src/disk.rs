@@ -35,6 +35,14 @@ pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<()> {
     written.map_err(|error| SnapshotError::io(format!("write `{}`", path.display()), error))
 }
 
+/// Makes a new file that has a length and no bytes yet, which takes no room.
+pub(crate) fn make_empty(path: &Path, size: u64) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).create_new(true).mode(0o600).open(path);
+    let made = opened.and_then(|file| file.set_len(size).map(|()| file));
+    made.map_err(|error| SnapshotError::io(format!("create `{}`", path.display()), error))
+}
+
 /// Renames, atomically.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to)

@@ -3,7 +3,7 @@
 use std::io;
 
 use nix::errno::Errno;
-use ow_types::SnapshotId;
+use ow_types::{SandboxId, SnapshotId};
 
 /// Why a snapshot was not written, read or removed.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,15 @@ pub enum Damage {
         /// The other.
         other: SnapshotId,
     },
+    /// The manifest speaks of another sandbox.
+    #[error("its manifest is of sandbox {other}")]
+    OtherSandbox {
+        /// The other.
+        other: SandboxId,
+    },
+    /// Its bytes have another digest than its name says.
+    #[error("its bytes have another digest")]
+    OtherDigest,
     /// A file is not there.
     #[error("`{file}` is missing")]
     Missing {
@@ -115,6 +124,25 @@ pub enum Damage {
     #[error("`{file}` was changed in the {CHUNK} bytes from {offset}", CHUNK = crate::CHUNK_BYTES)]
     Changed {
         /// Its name.
+        file: String,
+        /// Where the chunk begins.
+        offset: u64,
+    },
+    /// A part of a file is not in the object store.
+    #[error("the {CHUNK} bytes of `{file}` from {offset} are missing", CHUNK = crate::CHUNK_BYTES)]
+    ChunkMissing {
+        /// The file's name.
+        file: String,
+        /// Where the chunk begins.
+        offset: u64,
+    },
+    /// A part of a file in the object store was cut short, or is not what was packed there.
+    #[error(
+        "the {CHUNK} bytes of `{file}` from {offset} cannot be unpacked",
+        CHUNK = crate::CHUNK_BYTES
+    )]
+    ChunkUnreadable {
+        /// The file's name.
         file: String,
         /// Where the chunk begins.
         offset: u64,

@@ -12,13 +12,14 @@
 //! takes it away whole. `pages.img` of gVisor has no checksum of its own and restores flipped bits
 //! silently, so each mebibyte has a BLAKE3 digest and is verified before a guest runs on it.
 //!
-//! Everything here blocks: call it from a thread that may.
+//! All of that blocks: call it from a thread that may. [`RemoteStore`] does not.
 
 mod cancel;
 mod digest;
 mod disk;
 mod error;
 mod manifest;
+mod remote;
 mod store;
 mod verify;
 mod write;
@@ -26,6 +27,7 @@ mod write;
 pub use cancel::Cancel;
 pub use error::{Damage, SnapshotError};
 pub use manifest::{CHUNK_BYTES, ChunkDigest, FileEntry, Manifest, TemplateRef};
+pub use remote::{RemoteConfig, RemoteError, RemoteSnapshot, RemoteStore, Uploaded};
 pub use store::Store;
 pub use verify::Verified;
 pub use write::{About, Bytes, Partial, Safety, Written};

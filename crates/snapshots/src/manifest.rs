@@ -3,6 +3,8 @@
 //! The file is an envelope: a version, the manifest, and the digest of the manifest's text, so that
 //! a manifest that was cut short or changed is not believed.
 
+use std::fmt;
+
 use ow_engine::EngineVersion;
 use ow_types::{PauseMode, Resources, SandboxId, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ const VERSION: u64 = 1;
 pub const CHUNK_BYTES: u64 = 1 << 20;
 
 /// The BLAKE3 digest of a chunk; 64 hexadecimal digits in the manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ChunkDigest(pub(crate) blake3::Hash);
 
@@ -33,7 +35,13 @@ impl TryFrom<String> for ChunkDigest {
 
 impl From<ChunkDigest> for String {
     fn from(digest: ChunkDigest) -> Self {
-        digest.0.to_hex().to_string()
+        digest.to_string()
+    }
+}
+
+impl fmt::Display for ChunkDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.to_hex())
     }
 }
 

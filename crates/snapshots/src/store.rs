@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ow_types::SnapshotId;
 
+use crate::digest::Source;
 use crate::manifest::Manifest;
-use crate::verify::{Verified, read_manifest, verify};
+use crate::verify::{Verified, open_files, read_manifest, verify};
 use crate::write::Partial;
 use crate::{Cancel, SnapshotError, disk};
 
@@ -55,6 +56,14 @@ impl Store {
     /// [`SnapshotError::Exists`] if there is one of that name, [`SnapshotError::NoSpace`] or
     /// [`SnapshotError::ReadOnly`] if the disk takes no more.
     pub fn begin(&self, snapshot: &SnapshotId) -> Result<Partial> {
+        if self.contains(snapshot) {
+            return Err(SnapshotError::Exists { snapshot: snapshot.clone() });
+        }
+        Partial::create(&self.root, snapshot.clone())
+    }
+
+    /// Begins a copy of a snapshot, which replaces the one that may be here.
+    pub(crate) fn begin_again(&self, snapshot: &SnapshotId) -> Result<Partial> {
         Partial::create(&self.root, snapshot.clone())
     }
 
@@ -70,7 +79,17 @@ impl Store {
     ///
     /// [`SnapshotError::NotFound`], or [`SnapshotError::Damaged`] if its manifest is.
     pub fn read(&self, snapshot: &SnapshotId) -> Result<Manifest> {
+        Ok(self.read_text(snapshot)?.0)
+    }
+
+    /// The manifest, and its text to the last byte.
+    pub(crate) fn read_text(&self, snapshot: &SnapshotId) -> Result<(Manifest, Vec<u8>)> {
         read_manifest(&self.directory(snapshot), snapshot)
+    }
+
+    /// Opens the files of an image, which have the lengths that the manifest says.
+    pub(crate) fn open_files(&self, manifest: &Manifest) -> Result<Vec<Source>> {
+        open_files(&self.directory(&manifest.snapshot).join("image"), manifest)
     }
 
     /// Reads every byte of a snapshot and compares it with what was written.

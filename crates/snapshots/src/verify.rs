@@ -21,8 +21,11 @@ pub struct Verified {
     pub image: PathBuf,
 }
 
-/// Reads a manifest, and believes it only if it is whole and of this snapshot.
-pub(crate) fn read_manifest(directory: &Path, snapshot: &SnapshotId) -> Result<Manifest> {
+/// Reads a manifest with its text, and believes it only if it is whole and of this snapshot.
+pub(crate) fn read_manifest(
+    directory: &Path,
+    snapshot: &SnapshotId,
+) -> Result<(Manifest, Vec<u8>)> {
     let damaged = |damage| SnapshotError::Damaged { snapshot: snapshot.clone(), damage };
     if !directory.is_dir() {
         return Err(SnapshotError::NotFound { snapshot: snapshot.clone() });
@@ -40,21 +43,18 @@ pub(crate) fn read_manifest(directory: &Path, snapshot: &SnapshotId) -> Result<M
     if manifest.snapshot != *snapshot {
         return Err(damaged(Damage::OtherSnapshot { other: manifest.snapshot }));
     }
-    Ok(manifest)
+    Ok((manifest, text))
 }
 
 /// Reads all of a snapshot and compares it with its manifest.
 pub(crate) fn verify(directory: &Path, snapshot: &SnapshotId, cancel: &Cancel) -> Result<Verified> {
     let damaged = |damage| SnapshotError::Damaged { snapshot: snapshot.clone(), damage };
-    let manifest = read_manifest(directory, snapshot)?;
+    let (manifest, _) = read_manifest(directory, snapshot)?;
     let image = directory.join("image");
     if let Some(file) = foreign(directory, &image, &manifest)? {
         return Err(damaged(Damage::Foreign { file }));
     }
-    let mut sources = Vec::new();
-    for entry in &manifest.files {
-        sources.push(open(&image, entry, &damaged)?);
-    }
+    let sources = open_files(&image, &manifest)?;
     let digested = digest(&sources, cancel)?;
     for (entry, chunks) in manifest.files.iter().zip(&digested) {
         let found = chunks.iter().map(|chunk| &chunk.digest);
@@ -76,6 +76,13 @@ fn foreign(directory: &Path, image: &Path, manifest: &Manifest) -> Result<Option
     }
     let known = |name: &String| manifest.files.iter().any(|file| file.name == *name);
     Ok(disk::names(image)?.into_iter().find(|name| !known(name)))
+}
+
+/// Opens every file of an image, which must be there and have its length.
+pub(crate) fn open_files(image: &Path, manifest: &Manifest) -> Result<Vec<Source>> {
+    let snapshot = &manifest.snapshot;
+    let damaged = |damage| SnapshotError::Damaged { snapshot: snapshot.clone(), damage };
+    manifest.files.iter().map(|entry| open(image, entry, &damaged)).collect()
 }
 
 fn open(

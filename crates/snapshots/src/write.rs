@@ -75,7 +75,7 @@ pub struct Partial {
 impl Partial {
     pub(crate) fn create(root: &Path, snapshot: SnapshotId) -> Result<Self> {
         let directory = root.join(format!("{snapshot}.partial"));
-        if directory.exists() || root.join(snapshot.as_str()).exists() {
+        if directory.exists() {
             return Err(SnapshotError::Exists { snapshot });
         }
         let image = directory.join("image");
@@ -119,6 +119,34 @@ impl Partial {
         let begun = Instant::now();
         self.write_manifest(&manifest, safety)?;
         cancel.check()?;
+        self.publish(safety)?;
+        phases.push("commit", begun.elapsed());
+        Ok(Written { manifest, bytes, phases })
+    }
+
+    /// Makes the copy of a snapshot exist, durably and in place of the one that is here.
+    ///
+    /// If the machine fails in the midst of it, neither may be left: what was copied is elsewhere.
+    pub(crate) fn commit_copy(self, manifest: &[u8]) -> Result<()> {
+        for name in disk::names(&self.image)? {
+            disk::sync(&self.image.join(name))?;
+        }
+        self.write_text(manifest, Safety::Durable)?;
+        let removed = self.root.join(format!("{}.removed", self.snapshot));
+        let place = self.root.join(self.snapshot.as_str());
+        if place.exists() {
+            disk::remove_tree(&removed)?;
+            disk::rename(&place, &removed)?;
+        }
+        self.publish(Safety::Durable)?;
+        if let Err(error) = disk::remove_tree(&removed) {
+            tracing::warn!(%error, snapshot = %self.snapshot, "a replaced snapshot stays");
+        }
+        Ok(())
+    }
+
+    /// Gives it its place.
+    fn publish(&self, safety: Safety) -> Result<()> {
         let place = self.root.join(self.snapshot.as_str());
         disk::rename(&self.directory, &place)?;
         if safety == Safety::Durable
@@ -128,8 +156,7 @@ impl Partial {
             disk::rename(&place, &self.directory)?;
             return Err(error);
         }
-        phases.push("commit", begun.elapsed());
-        Ok(Written { manifest, bytes, phases })
+        Ok(())
     }
 
     fn open_image(&self) -> Result<(Vec<Source>, Bytes)> {
@@ -170,8 +197,12 @@ impl Partial {
         let text = manifest.to_text().map_err(|error| {
             SnapshotError::io("write the manifest", std::io::Error::other(error))
         })?;
+        self.write_text(&text, safety)
+    }
+
+    fn write_text(&self, manifest: &[u8], safety: Safety) -> Result<()> {
         let path = self.directory.join("manifest.json");
-        disk::write_new(&path, &text)?;
+        disk::write_new(&path, manifest)?;
         if safety == Safety::Durable {
             disk::sync(&path)?;
             disk::sync(&self.image)?;

@@ -5,45 +5,11 @@ mod common;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use common::SmallDisk;
+use nix::mount::{MsFlags, mount};
 use ow_snapshots::{Cancel, Safety, SnapshotError, Store};
 use ow_types::SnapshotId;
-use tempfile::TempDir;
-
-/// A small file system of its own, gone when this is.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// None where the test may not mount, which is printed.
-    #[allow(clippy::print_stderr, reason = "a skipped test says why")]
-    fn mounted(options: &str) -> Option<Self> {
-        let disk = Self(TempDir::new().expect("a directory"));
-        let tmpfs = Some("tmpfs");
-        match mount(tmpfs, disk.0.path(), tmpfs, MsFlags::empty(), Some(options)) {
-            Ok(()) => Some(disk),
-            Err(error) => {
-                eprintln!("skipped: a tmpfs cannot be mounted here: {error}");
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn entries(&self) -> usize {
-        fs::read_dir(self.path()).expect("it is mounted").count()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
-    }
-}
 
 #[test]
 fn a_disk_without_room_for_the_manifest_keeps_nothing() {

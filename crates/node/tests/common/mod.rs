@@ -33,6 +33,8 @@ struct Tools {
     runsc: PathBuf,
     guest: PathBuf,
     rootfs: PathBuf,
+    /// The digest of `rootfs`.
+    digest: String,
 }
 
 /// The tools, or nothing where the test cannot be done, which is printed.
@@ -49,7 +51,10 @@ fn tools() -> Option<&'static Tools> {
             eprintln!("skipped: only root makes networks");
             return None;
         }
-        Some(Tools { runsc: runsc.into(), guest: build_guest(), rootfs: build_rootfs() })
+        let (guest, rootfs) = (build_guest(), build_rootfs());
+        let content = fs::read(&rootfs).expect("it was built");
+        let digest = blake3::hash(&content).to_hex().to_string();
+        Some(Tools { runsc: runsc.into(), guest, rootfs, digest })
     });
     tools.as_ref()
 }
@@ -218,7 +223,7 @@ impl World {
         let data = directory.join("data");
         let template = Template {
             name: "shell".into(),
-            digest: "shell-1".into(),
+            digest: tools.digest.clone(),
             rootfs: tools.rootfs.clone(),
             directory: directory.join("template"),
             resources: RESOURCES,

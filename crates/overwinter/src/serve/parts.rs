@@ -89,6 +89,7 @@ fn node_config(settings: &Settings, guest: PathBuf) -> ow_node::Config {
     let mut config = ow_node::Config::new(settings.data_dir.join("node"), guest);
     config.frozen_for = settings.frozen_for.unwrap_or(config.frozen_for);
     config.frozen_memory_mib = settings.frozen_memory_mib;
+    config.remote.clone_from(&settings.remote);
     config
 }
 
