@@ -9,6 +9,7 @@ borrows the prepared templates of another, and free ports on loopback.
 | `OVERWINTER_TEST_DATA_DIR` | the data directory whose templates are borrowed |
 | `OVERWINTER_TEST_RUNSC` | the `runsc` binary; the one on `PATH` if unset |
 | `OVERWINTER_TEST_KEEP` | if set, data directories and logs are kept, and their place printed |
+| `OVERWINTER_TEST_FROZEN_FOR` | how long paused sandboxes stay in memory, as in `2m`; `0s` if unset |
 
 As a program, it runs a command against a new server: `tests/server.py [--domain] -- pytest …`.
 """
@@ -102,6 +103,9 @@ class Server:
     """More variables of its environment."""
     root: Path | None = None
     """Where its data directory is made; the system's temporary directory if none."""
+    frozen_for: str | None = None
+    """How long paused sandboxes stay in memory. If none, `OVERWINTER_TEST_FROZEN_FOR`, or not at all:
+    what a test asks of a resume, it asks of one from disk unless it says otherwise."""
 
     def __post_init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ow-test-", dir=self.root))
@@ -147,6 +151,11 @@ class Server:
             "NODE_EXTRA_CA_CERTS": str(self.ca_file),
         }
 
+    def running(self) -> dict[str, str]:
+        """The variables by which tests in another process use this server."""
+        handle = {"api_url": self.api_url, "sandbox_url": self.sandbox_url, "key": self.key}
+        return {**self.client_environment(), "OVERWINTER_TEST_RUNNING": json.dumps(handle)}
+
     # Its life.
 
     def __enter__(self) -> Self:
@@ -169,6 +178,8 @@ class Server:
         }
         if runsc := os.environ.get("OVERWINTER_TEST_RUNSC"):
             environment["OVERWINTER_RUNSC"] = runsc
+        frozen_for = self.frozen_for or os.environ.get("OVERWINTER_TEST_FROZEN_FOR", "0s")
+        environment["OVERWINTER_FROZEN_FOR"] = frozen_for
         return {**environment, **self.environment}
 
     def start(self) -> None:
@@ -382,17 +393,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+", metavar="-- command")
     options = parser.parse_args()
     with Server(domain=options.domain) as server:
-        environ = {
-            **os.environ,
-            **server.client_environment(),
-            "OVERWINTER_TEST_RUNNING": json.dumps(
-                {
-                    "api_url": server.api_url,
-                    "sandbox_url": server.sandbox_url,
-                    "key": server.key,
-                }
-            ),
-        }
+        environ = {**os.environ, **server.running()}
         command = in_domain(server, options.command) if options.domain else options.command
         return subprocess.run(command, env=environ, check=False).returncode
 

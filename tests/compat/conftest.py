@@ -7,12 +7,18 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from e2b_code_interpreter import Sandbox
+import sdk
+from sdk import Sandbox
 
 from server import Server, environment
 
 BASE = "base"
 INTERPRETER = "code-interpreter-v1"
+
+
+def pytest_report_header() -> str:
+    """Says which SDK is under test."""
+    return f"SDK: {sdk.describe()}"
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,13 @@
 
 import threading
 
-import plain
 import pytest
+import sdk
 from e2b import CommandExitException, PtySize, TimeoutException
 from e2b.sandbox.filesystem.watch_handle import FilesystemEventType as Event
-from e2b_code_interpreter import Sandbox
+from sdk import Sandbox
 
+import plain
 from server import wait_until
 
 
@@ -29,7 +30,7 @@ def test_processes_memory_and_the_kernel_stay(fresh):
 
 
 def test_a_running_command_goes_on_and_can_be_followed(fresh):
-    handle = fresh.commands.run("read a; echo first $a; exit 3", background=True, stdin=True)
+    handle = fresh.commands.run("read a; echo first $a; exit 3", background=True, **sdk.WITH_INPUT)
     fresh = again(fresh)
     followed = fresh.commands.connect(handle.pid)
     fresh.commands.send_stdin(handle.pid, "line\n")
@@ -63,6 +64,7 @@ def test_the_stream_of_a_killed_sandbox_breaks(fresh):
         handle.wait()
 
 
+@sdk.needs("pty.connect")
 def test_a_terminal_goes_on(fresh):
     pid = fresh.pty.create(PtySize(rows=24, cols=80), timeout=0).pid
     fresh.pty.send_stdin(pid, b"KEPT=yes\n")
@@ -78,6 +80,7 @@ def test_a_terminal_goes_on(fresh):
     fresh.pty.kill(pid)
 
 
+@sdk.polls
 def test_a_polled_watcher_goes_on(fresh):
     fresh.files.make_dir("/home/user/watched")
     handle = fresh.files.watch_dir("/home/user/watched")
@@ -107,7 +110,7 @@ while line := input():
 """,
     )
     handle = fresh.commands.run(
-        "python3 /home/user/pair.py", background=True, stdin=True, timeout=0
+        "python3 /home/user/pair.py", background=True, timeout=0, **sdk.WITH_INPUT
     )
     for stdout, _, _ in handle:
         if "ready" in (stdout or ""):
@@ -152,6 +155,7 @@ def test_a_port_on_which_nothing_listens(fresh):
     }
 
 
+@sdk.needs("pause", "mode")
 def test_a_pause_that_keeps_files_only_boots_anew(fresh):
     boot = fresh.files.read("/proc/sys/kernel/random/boot_id")
     fresh.files.write("/home/user/kept", "yes")

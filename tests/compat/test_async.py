@@ -1,8 +1,13 @@
-"""The asynchronous SDK: the same server, other code in the client."""
+"""The asynchronous SDK as it is used: awaited, many calls at once, callbacks that await.
+
+All that the blocking SDK is tested with also runs through this one, see `blocking.py`.
+"""
 
 import asyncio
 
+import httpcore
 import pytest
+import sdk
 from e2b import CommandExitException, NotFoundException, PtySize, TimeoutException
 from e2b_code_interpreter import AsyncSandbox
 
@@ -28,9 +33,8 @@ async def test_commands(sandbox):
         await sandbox.commands.run("exit 3")
     with pytest.raises(TimeoutException):
         await sandbox.commands.run("sleep 300", timeout=1)
-    handle = await sandbox.commands.run("cat", background=True, stdin=True)
+    handle = await sandbox.commands.run("head -n 1", background=True, **sdk.WITH_INPUT)
     await sandbox.commands.send_stdin(handle.pid, "text\n")
-    await sandbox.commands.close_stdin(handle.pid)
     assert (await handle.wait()).stdout == "text\n"
     results = await asyncio.gather(*(sandbox.commands.run(f"echo {n}") for n in range(20)))
     assert [result.stdout for result in results] == [f"{n}\n" for n in range(20)]
@@ -68,7 +72,37 @@ async def test_code(sandbox):
     assert (execution.text, lines) == ("2", ["a\n"])
     context = await sandbox.create_code_context(cwd="/tmp")
     assert (await sandbox.run_code("import os; os.getcwd()", context=context)).text == "/tmp"
-    await sandbox.remove_code_context(context)
+
+
+@sdk.needs("remove_code_context")
+async def test_contexts_beside_each_other(sandbox):
+    contexts = [await sandbox.create_code_context() for _ in range(3)]
+    runs = [sandbox.run_code(f"v = {n}; v", context=each) for n, each in enumerate(contexts)]
+    assert [execution.text for execution in await asyncio.gather(*runs)] == ["0", "1", "2"]
+    for each in contexts:
+        await sandbox.remove_code_context(each)
+    left = {context.id for context in await sandbox.list_code_contexts()}
+    assert not left & {each.id for each in contexts}
+
+
+async def test_callbacks_may_await(sandbox):
+    async def copy(text):
+        await sandbox.files.write("/home/user/copied", text)
+
+    await sandbox.commands.run("echo said", on_stdout=copy)
+    assert await sandbox.files.read("/home/user/copied") == "said\n"
+
+
+async def test_a_command_is_followed_across_a_pause(sandbox):
+    handle = await sandbox.commands.run("read a; echo got $a", background=True, **sdk.WITH_INPUT)
+    await sandbox.beta_pause()
+    # Early releases hand on what their transport said.
+    with pytest.raises((TimeoutException, httpcore.NetworkError, httpcore.RemoteProtocolError)):
+        await handle.wait()
+    same = await sandbox.connect()
+    again = await same.commands.connect(handle.pid)
+    await same.commands.send_stdin(handle.pid, "it\n")
+    assert (await again.wait()).stdout == "got it\n"
 
 
 async def test_lists_and_details(sandbox):

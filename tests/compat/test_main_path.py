@@ -1,7 +1,7 @@
 """The main path: what the first lines of every document do."""
 
 import pytest
-from e2b_code_interpreter import Sandbox
+from sdk import Sandbox
 
 
 @pytest.mark.parametrize("repetition", range(3))

@@ -1,9 +1,9 @@
 """Metrics, logs and environment, as the API shows them."""
 
-import plain
 import pytest
-from e2b_code_interpreter import Sandbox
+from sdk import Sandbox
 
+import plain
 from server import wait_until
 
 

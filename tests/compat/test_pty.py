@@ -1,8 +1,8 @@
 """Terminals: size, input, programs that need one, reconnecting."""
 
 import pytest
-from e2b import PtySize
-from e2b.exceptions import NotFoundException
+import sdk
+from e2b import CommandExitException, PtySize
 
 
 class Terminal:
@@ -77,12 +77,49 @@ def test_python_runs_in_it(terminal):
     shell.until("True 42")
 
 
-def test_a_full_screen_program_runs_in_it(terminal):
+def test_top_runs_in_it(terminal):
     shell = terminal()
-    shell.send("top -n 1\n")
+    shell.send("top\n")
     shell.until("%CPU")
+    shell.send("q")
+    shell.send("echo over$((1+1))\n")
+    shell.until("over2")
 
 
+def test_vim_edits_a_file_in_it(sandbox, terminal):
+    shell = terminal()
+    shell.send("vim /tmp/edited; echo left$((1+1))\n")
+    shell.until('/tmp/edited"')
+    shell.send("ihello from vim\x1b:wq\r")
+    shell.until("left2")
+    assert sandbox.files.read("/tmp/edited") == "hello from vim\n"
+
+
+@sdk.needs("pty.stream_input")
+def test_streamed_input(sandbox, terminal):
+    shell = terminal()
+    keys = (letter.encode() for letter in "echo typed$((1+1))\n")
+    sandbox.pty.stream_input(shell.handle.pid, keys)
+    shell.until("typed2")
+
+
+def test_its_end_has_a_code(terminal):
+    shell = terminal()
+    shell.send("exit 5\n")
+    with pytest.raises(CommandExitException) as raised:
+        shell.handle.wait()
+    assert raised.value.exit_code == 5
+
+
+def test_much_output_arrives_complete(terminal):
+    shell = terminal()
+    shell.send("seq -f line%g 20000 | tail -n +1; echo all$((1+1))\n")
+    shown = shell.until("all2")
+    assert all(f"line{number}\r\n" in shown for number in (1, 7_777, 20_000))
+    assert shown.count("line") >= 20_000
+
+
+@sdk.needs("pty.connect")
 def test_reconnect_sees_what_comes_next(sandbox, terminal):
     shell = terminal()
     shell.handle.disconnect()
@@ -100,5 +137,5 @@ def test_kill_ends_it(sandbox, terminal):
 
 
 def test_resize_of_nothing_is_not_found(sandbox):
-    with pytest.raises(NotFoundException):
+    with pytest.raises(Exception, match="not found"):
         sandbox.pty.resize(999_999, PtySize(rows=10, cols=10))

@@ -5,9 +5,12 @@ import hashlib
 import time
 
 import httpx
-import plain
 import pytest
-from e2b_code_interpreter import Sandbox
+import sdk
+from sdk import Sandbox
+
+import plain
+from server import wait_until
 
 
 def test_the_guest_asks_for_the_token(sandbox):
@@ -85,6 +88,17 @@ def test_a_signature_ends_with_its_time(sandbox):
     )
 
 
+def test_a_signature_that_was_good_expires(sandbox):
+    sandbox.files.write("/home/user/signed", "content")
+    _, headers = plain.routing(sandbox, plain.ENVD)
+    url = sandbox.download_url("/home/user/signed", user="user", use_signature_expiration=1)
+
+    def refused():
+        return httpx.get(plain.signed(sandbox, url), headers=headers).status_code == 401
+
+    wait_until("it has expired", refused)
+
+
 def signature(sandbox, path, operation, user, expiration):
     token = sandbox._envd_access_token
     digest = hashlib.sha256(f"{path}:{operation}:{user}:{token}:{expiration}".encode()).digest()
@@ -133,6 +147,7 @@ def test_files_need_a_header_or_a_signature(sandbox):
         assert response.status_code == 401
 
 
+@sdk.needs("create", "network")
 def test_ports_without_public_traffic_ask_for_the_traffic_token(server):
     with Sandbox.create(timeout=600, network={"allow_public_traffic": False}) as closed:
         closed.commands.run("python3 -m http.server 8123", background=True)

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 import pytest
+import sdk
 from e2b import (
     AsyncSandbox,
     InvalidArgumentException,
@@ -47,6 +48,7 @@ def test_a_written_file_is_created_chmodded_and_written(sandbox, place):
     handle.stop()
 
 
+@sdk.polls
 def test_events_are_there_at_once(sandbox, place):
     handle = sandbox.files.watch_dir(place)
     sandbox.files.write(f"{place}/file", "x")
@@ -93,6 +95,7 @@ def test_a_flat_watch_does_not_look_below(sandbox, place):
     handle.stop()
 
 
+@sdk.needs("files.watch_dir", "include_entry")
 def test_entries_come_with_the_events(sandbox, place):
     handle = sandbox.files.watch_dir(place, include_entry=True)
     sandbox.files.write(f"{place}/file", "12345")
@@ -107,6 +110,33 @@ def test_entries_come_with_the_events(sandbox, place):
     handle.stop()
 
 
+def test_two_watchers_of_one_directory_see_the_same(sandbox, place):
+    handles = [sandbox.files.watch_dir(place) for _ in range(2)]
+    sandbox.files.write(f"{place}/file", "x")
+    seen = [collect(handle, lambda events: (Event.WRITE, "file") in events) for handle in handles]
+    assert seen[0] == seen[1]
+    for handle in handles:
+        handle.stop()
+
+
+def test_many_changes_at_once_are_all_seen(sandbox, place):
+    handle = sandbox.files.watch_dir(place, recursive=True)
+    sandbox.commands.run(f"for n in $(seq 300); do : > {place}/$n; done")
+    expected = {str(number) for number in range(1, 301)}
+    collect(handle, lambda seen: {name for kind, name in seen if kind is Event.CREATE} >= expected)
+    handle.stop()
+
+
+def test_recursive_watching_follows_a_renamed_directory(sandbox, place):
+    sandbox.files.make_dir(f"{place}/old/below")
+    handle = sandbox.files.watch_dir(place, recursive=True)
+    sandbox.files.rename(f"{place}/old", f"{place}/new")
+    collect(handle, lambda seen: (Event.CREATE, "new") in seen)
+    sandbox.files.write(f"{place}/new/below/file", "x")
+    collect(handle, lambda seen: any(name.endswith("below/file") for _, name in seen))
+    handle.stop()
+
+
 def test_what_cannot_be_watched(sandbox, place):
     sandbox.files.write(f"{place}/file", "x")
     with pytest.raises(InvalidArgumentException):
@@ -115,6 +145,7 @@ def test_what_cannot_be_watched(sandbox, place):
         sandbox.files.watch_dir(f"{place}/none")
 
 
+@sdk.polls
 def test_a_stopped_watcher_is_gone(sandbox, place):
     handle = sandbox.files.watch_dir(place)
     handle.stop()
@@ -122,10 +153,11 @@ def test_a_stopped_watcher_is_gone(sandbox, place):
         handle.get_new_events()
 
 
-async def test_streamed_events(sandbox, place):
+@pytest.mark.parametrize("recursive", [False, True])
+async def test_streamed_events(sandbox, place, recursive):
     events: asyncio.Queue = asyncio.Queue()
-    stream = await AsyncSandbox.connect(sandbox.sandbox_id)
-    handle = await stream.files.watch_dir(place, on_event=events.put_nowait)
+    stream = await AsyncSandbox.connect(sandbox.sandbox_id, timeout=1800)
+    handle = await stream.files.watch_dir(place, on_event=events.put_nowait, recursive=recursive)
     await stream.files.write(f"{place}/file", "x")
     seen = [(await asyncio.wait_for(events.get(), 60)).type for _ in range(3)]
     assert seen == [Event.CREATE, Event.CHMOD, Event.WRITE]

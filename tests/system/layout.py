@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 from server import Server, command_lines
@@ -29,6 +31,25 @@ def engine_processes(server: Server, sandbox_id: str) -> list[tuple[int, str]]:
         for pid, line in command_lines()
         if str(server.data_dir) in line and directory.name in line
     ]
+
+
+def engine_pid(server: Server, sandbox_id: str) -> int:
+    """The process that a sandbox's kernel is; its end is the sandbox's."""
+    [pid] = [pid for pid, line in engine_processes(server, sandbox_id) if "boot" in line.split()]
+    return pid
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def end_engine(server: Server, sandbox_id: str) -> None:
+    """Ends a sandbox's kernel, as a lack of memory would."""
+    os.kill(engine_pid(server, sandbox_id), signal.SIGKILL)
 
 
 def running(server: Server) -> list[str]:

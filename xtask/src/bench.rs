@@ -7,7 +7,7 @@ use crate::process::{measured_python, run};
 pub(crate) enum Bench {
     /// Create, first command, pause and resume, beside the engine alone.
     MainPath,
-    /// Commands, code and transfer in one sandbox.
+    /// Commands, code and transfer in one sandbox, beside what they can at best cost.
     Inside,
     /// One sandbox through many pauses and resumes: what it holds, and whether resumes slow down.
     Soak,

@@ -201,9 +201,31 @@ async fn durability_is_asked_for_by_name() {
     };
     let answer = server.send(ask("eternal"), "".into()).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    // There is no object store: it is refused before anything happens.
+    let answer = server.send(ask("durable-remote"), "".into()).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text("message").contains("object store"), "{}", answer.body);
     let answer = server.send(ask("captured"), "".into()).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
-    assert!(!answer.header("overwinter-durability").is_empty());
+    assert_eq!(answer.header("overwinter-durability"), "captured");
+}
+
+#[tokio::test]
+async fn what_is_only_frozen_is_shown_as_paused_and_connects() {
+    let server = Server::start().await;
+    let id = server.create().await;
+    let request =
+        Request::post(format!("/sandboxes/{id}/pause")).header("Overwinter-Durability", "frozen");
+    let answer = server.send(request, "".into()).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+    assert_eq!(answer.header("overwinter-durability"), "frozen");
+    let details = server.get(&format!("/sandboxes/{id}")).await;
+    assert_eq!(details.text("state"), "paused");
+    let answer =
+        server.post(&format!("/v2/sandboxes/{id}/connect"), json!({ "timeout": 60 })).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    let details = server.get(&format!("/sandboxes/{id}")).await;
+    assert_eq!(details.text("state"), "running");
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ use crate::metrics;
 /// How far the clock may be off before it is set. gVisor's follows the host's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
+/// What random numbers are mixed into.
+const RANDOM_DEVICE: &str = "/dev/urandom";
+
 pub(crate) fn routes() -> Router<Guest> {
     Router::new()
         .route("/init", post(init))
@@ -66,7 +69,7 @@ async fn init(State(guest): State<Guest>, body: Bytes) -> Result<StatusCode, Htt
         interpreter.restored();
     }
     if let Some(seed) = seed {
-        reseed_kernel(&guest, &seed);
+        reseed_kernel(&seed).map_err(|error| not_reseeded(&guest, &error))?;
         if let Some(interpreter) = guest.interpreter() {
             interpreter.reseed(seed).await;
         }
@@ -83,14 +86,15 @@ fn parse_seed(text: &str) -> Result<[u8; 32], HttpError> {
 }
 
 /// Mixes the bytes into the kernel's random numbers.
-fn reseed_kernel(guest: &Guest, seed: &[u8; 32]) {
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/urandom")
-        .and_then(|mut device| device.write_all(seed));
-    if let Err(error) = written {
-        guest.events().add("warn", "the kernel was not reseeded", &[("error", error.to_string())]);
-    }
+fn reseed_kernel(seed: &[u8; 32]) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open(RANDOM_DEVICE)?.write_all(seed)
+}
+
+/// Who draws from it may not run with the numbers that another run of the same image draws.
+fn not_reseeded(guest: &Guest, error: &std::io::Error) -> HttpError {
+    let reason = format!("the kernel was not reseeded: {RANDOM_DEVICE}: {error}");
+    guest.events().add("error", "the kernel was not reseeded", &[("error", error.to_string())]);
+    HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
 }
 
 /// Tells the kernel and the files under `/etc` the sandbox's name, and sets the clock if it is wrong.

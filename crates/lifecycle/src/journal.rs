@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ow_types::{SandboxId, Timestamp};
@@ -140,12 +141,15 @@ impl Files {
             serde_json::to_writer(&mut text, line)?;
             text.push(b'\n');
         }
-        fs::create_dir_all(&self.directory)?;
+        // Commands are in it as they were given, with whatever secrets they name.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let newer = self.newer(id);
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&newer)?;
+        let mut options = fs::OpenOptions::new();
+        options.create(true).append(true).mode(0o600);
+        let mut file = options.open(&newer)?;
         if file.metadata()?.len() + text.len() as u64 > HALF_BYTES {
             fs::rename(&newer, self.older(id))?;
-            file = fs::OpenOptions::new().create(true).append(true).open(&newer)?;
+            file = options.open(&newer)?;
         }
         file.write_all(&text)
     }

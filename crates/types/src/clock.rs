@@ -72,6 +72,9 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Timestamp;
 
     /// Returns once `deadline` is past by this clock, also when the clock jumps over it.
+    ///
+    /// Also as soon as the clock is set back: what is due has to be looked at anew by then, as the
+    /// deadline may be years away. So whoever sleeps must bear to be woken early.
     async fn sleep_until(&self, deadline: Timestamp);
 }
 
@@ -90,12 +93,14 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
+        let mut before = self.now();
         loop {
-            let left = deadline.since(self.now());
-            if left.is_zero() {
+            let now = self.now();
+            if now >= deadline || now < before {
                 return;
             }
-            tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+            before = now;
+            tokio::time::sleep(deadline.since(now).min(LOOK_AGAIN)).await;
         }
     }
 }
@@ -137,11 +142,14 @@ impl Clock for ManualClock {
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
+        let mut before = self.now();
         loop {
             let moved = self.moved.notified();
-            if self.now() >= deadline {
+            let now = self.now();
+            if now >= deadline || now < before {
                 return;
             }
+            before = now;
             moved.await;
         }
     }
@@ -168,6 +176,17 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(10), &mut sleep);
         assert!(early.await.is_err());
         clock.advance(Duration::from_secs(1));
+        sleep.await;
+    }
+
+    #[tokio::test]
+    async fn sleepers_look_again_when_the_clock_is_set_back() {
+        let clock = ManualClock::at(Timestamp::from_unix_millis(1000));
+        let sleep = clock.sleep_until(Timestamp::from_unix_millis(5000));
+        tokio::pin!(sleep);
+        let early = tokio::time::timeout(Duration::from_millis(10), &mut sleep);
+        assert!(early.await.is_err());
+        clock.set(Timestamp::from_unix_millis(0));
         sleep.await;
     }
 }
