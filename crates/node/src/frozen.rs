@@ -11,6 +11,7 @@ use ow_types::{ExecutionId, SandboxId, SnapshotId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::Config;
 use crate::inner::Inner;
 use crate::memory::Memory;
 use crate::place::Placed;
@@ -79,7 +80,13 @@ impl Table {
 }
 
 impl Frozen {
-    pub(crate) fn new(limit: u64) -> Self {
+    /// None yet, with the limits of a node.
+    pub(crate) fn of(config: &Config) -> Self {
+        let quarter = || Memory::of_machine().map_or(0, |memory| memory.total / 4);
+        Self::new(config.frozen_memory_mib.map_or_else(quarter, |mib| mib << 20))
+    }
+
+    fn new(limit: u64) -> Self {
         Self { table: Mutex::default(), changed: Notify::new(), limit }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use ow_engine::Engine;
 use ow_node_api::NodeError;
 use ow_snapshots::Store;
-use ow_types::{Clock, Egress, ExecutionId, SandboxId, SnapshotId};
+use ow_types::{Clock, Egress, ExecutionId, SnapshotId};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 use crate::agent::Agents;
 use crate::frozen::Frozen;
 use crate::lock::DataLock;
-use crate::memory::Memory;
 use crate::network::{self, Rules, Slots};
 use crate::place::{Wanted, cgroup_of};
 use crate::pool::Pool;
@@ -26,7 +25,7 @@ use crate::remote::Remote;
 use crate::run::Run;
 use crate::turns::Turns;
 use crate::warm::WarmImage;
-use crate::{Config, Template, cpu, errors, remote};
+use crate::{Config, Template, cpu, errors};
 
 /// Where servers on a machine share out slots; a reboot, which ends every run, empties it.
 const SLOTS_DIRECTORY: &str = "/run/overwinter/slots";
@@ -98,7 +97,7 @@ impl Inner {
             given => given.to_vec(),
         };
         let cgroup = cgroup_of(&config.data).map_err(cannot("naming the control groups"))?;
-        let frozen = Frozen::new(frozen_limit(&config));
+        let frozen = Frozen::of(&config);
         let hostname = nix::unistd::gethostname().unwrap_or_default();
         Ok(Self {
             config,
@@ -231,31 +230,6 @@ impl Inner {
         let slot = run.placed().ok_or_else(none)?.slot;
         network::set_egress(slot, &rules).await
     }
-
-    /// Removes a snapshot, first from memory; from the object store soon after the answer.
-    pub(crate) async fn delete_snapshot(
-        &self,
-        sandbox: &SandboxId,
-        snapshot: SnapshotId,
-    ) -> Result<(), NodeError> {
-        if let Some(kept) = self.frozen.take(&snapshot, sandbox) {
-            self.remove_place(&kept.placed).await;
-        }
-        remote::owe(self, sandbox, &snapshot).await?;
-        let store = self.store.clone();
-        blocking(move || {
-            store.remove(&snapshot).map_err(|error| errors::snapshot(&snapshot, &error))
-        })
-        .await?;
-        remote::hurry(self);
-        Ok(())
-    }
-}
-
-/// How much memory may stay frozen, in bytes.
-fn frozen_limit(config: &Config) -> u64 {
-    let quarter = || Memory::of_machine().map_or(0, |memory| memory.total / 4);
-    config.frozen_memory_mib.map_or_else(quarter, |mib| mib << 20)
 }
 
 /// Does what blocks on a thread that may.

@@ -36,6 +36,7 @@ mod begin;
 mod cgroup;
 mod config;
 mod cpu;
+mod delete;
 mod errors;
 mod freeze;
 mod frozen;
@@ -206,7 +207,10 @@ impl NodeApi for Node {
         snapshot: &SnapshotId,
     ) -> Result<(), NodeError> {
         let (sandbox, snapshot) = (sandbox.clone(), snapshot.clone());
-        self.detached(|inner| async move { inner.delete_snapshot(&sandbox, snapshot).await }).await
+        self.detached(
+            |inner| async move { delete::delete_snapshot(&inner, &sandbox, snapshot).await },
+        )
+        .await
     }
 
     async fn held(&self) -> Result<Vec<Held>, NodeError> {

@@ -37,7 +37,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = std::time::Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -250,7 +250,7 @@ fn a_thaw_and_a_pause_leave_a_run_or_a_snapshot_and_never_both() {
             // Enough that each step takes its time.
             sandbox.run("dd if=/dev/urandom of=/tmp/file bs=1M count=100").await;
             let mut count = 0;
-            for (round, wait) in [0, 5, 20, 40, 80, 120, 160, 240, 400].into_iter().enumerate() {
+            for (round, wait) in [0, 5, 20, 40, 80, 120, 160, 240, 1000].into_iter().enumerate() {
                 assert_eq!(sandbox.count().await, count, "after {wait} ms");
                 count += 1;
                 let snapshot = SnapshotId::random();
@@ -259,7 +259,11 @@ fn a_thaw_and_a_pause_leave_a_run_or_a_snapshot_and_never_both() {
                     world.node.freeze(&sandbox.execution).await.unwrap();
                     pause.frozen = true;
                 }
+                let snapshots = world.data.join("snapshots");
+                let begun = snapshots.join(format!("{snapshot}.partial"));
+                let done = snapshots.join(snapshot.as_str());
                 let (paused, thawed) = tokio::join!(world.node.pause(pause), async {
+                    until("the pause has begun", async || begun.exists() || done.exists()).await;
                     tokio::time::sleep(Duration::from_millis(wait)).await;
                     world.node.thaw(&sandbox.execution).await
                 });
@@ -270,10 +274,7 @@ fn a_thaw_and_a_pause_leave_a_run_or_a_snapshot_and_never_both() {
                 let saved = (true, true, false, false);
                 let went_on = (false, false, true, true);
                 assert!(outcome == saved || outcome == went_on, "after {wait} ms: {outcome:?}");
-                assert_eq!(
-                    fs::read_dir(world.data.join("snapshots")).unwrap().count(),
-                    usize::from(stored)
-                );
+                assert_eq!(fs::read_dir(&snapshots).unwrap().count(), usize::from(stored));
                 if stored {
                     sandbox = resumed(&world, resume(&id, &snapshot)).await.0;
                     world.node.delete_snapshot(&id, &snapshot).await.unwrap();
