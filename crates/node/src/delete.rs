@@ -8,7 +8,8 @@ use ow_types::{SandboxId, SnapshotId};
 use crate::inner::{Inner, blocking};
 use crate::{errors, remote};
 
-/// Removes a snapshot, first from memory; from the object store soon after the answer.
+/// Removes a snapshot from everywhere: first what is still in memory of it, and from the object store
+/// soon after the answer.
 pub(crate) async fn delete_snapshot(
     inner: &Arc<Inner>,
     sandbox: &SandboxId,

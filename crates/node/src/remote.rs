@@ -1,7 +1,7 @@
 //! Snapshots in an object store: brought there, fetched when this disk does not have them whole.
 //!
 //! ```text
-//! <data>/fetched/<digest>     templates' images that came from there
+//! <data>/fetched/<digest>     templates' images and guest agents that came from there
 //! <data>/owed/<snapshot>      a snapshot that is to be removed there, and in it whose it is
 //! ```
 
@@ -10,18 +10,18 @@ use std::future::Future;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use ow_node_api::{NodeError, Resume, Secure};
-use ow_snapshots::{Cancel, Manifest, RemoteConfig, RemoteError, RemoteStore, SnapshotError};
+use ow_node_api::{NodeError, Secure};
+use ow_snapshots::{Cancel, Manifest, RemoteConfig, RemoteError, RemoteStore};
 use ow_types::PauseMode;
-use tokio::sync::Mutex;
 
+use crate::errors;
 use crate::inner::{Inner, blocking};
-use crate::run::Run;
 use crate::stopwatch::Stopwatch;
-use crate::{Template, errors};
 
+mod fetch;
 mod owed;
 
+pub(crate) use fetch::{fetch, fetch_files};
 pub(crate) use owed::{hurry, owe, pay};
 
 /// The object store of a node.
@@ -29,8 +29,7 @@ pub(crate) use owed::{hurry, owe, pay};
 pub(crate) struct Remote {
     store: RemoteStore,
     fetched: PathBuf,
-    /// Held while a file is fetched, which several snapshots may need at once.
-    fetching: Mutex<()>,
+    under_way: fetch::UnderWay,
     owed: owed::Owed,
 }
 
@@ -49,7 +48,7 @@ impl Remote {
             .and_then(|()| fs::set_permissions(&fetched, Permissions::from_mode(0o711)));
         made.map_err(|error| errors::io(format!("creating `{}`", fetched.display()), &error))?;
         let owed = owed::Owed::open(data.join("owed"))?;
-        Ok(Some(Self { store, fetched, fetching: Mutex::new(()), owed }))
+        Ok(Some(Self { store, fetched, under_way: fetch::UnderWay::default(), owed }))
     }
 }
 
@@ -107,99 +106,6 @@ fn files_of(inner: &Inner, manifest: &Manifest) -> Result<Vec<(String, PathBuf)>
         files.push((agent.clone(), path));
     }
     Ok(files)
-}
-
-/// Fetches the snapshot if what is `wrong` is the copy here; whether there was one in the store.
-///
-/// # Errors
-///
-/// [`NodeError::Failed`] if the store cannot be asked: then nothing is known of the snapshot, and it
-/// must not be given up.
-pub(crate) async fn fetch(
-    inner: &Inner,
-    run: &Run,
-    resume: &Resume,
-    wrong: &NodeError,
-) -> Result<bool, NodeError> {
-    let is_of_snapshot =
-        matches!(wrong, NodeError::NoSuchSnapshot { .. } | NodeError::BadSnapshot { .. });
-    let Some(remote) = inner.remote.as_ref().filter(|_| is_of_snapshot) else { return Ok(false) };
-    let (sandbox, snapshot) = (&resume.identity.sandbox, &resume.snapshot);
-    tracing::warn!(%snapshot, error = %wrong, "a snapshot is fetched from the object store");
-    let cancel = Cancel::default();
-    let fetched = remote.store.fetch(sandbox, snapshot, &inner.store, &cancel);
-    let fetched = async { Ok(fetched.await) };
-    match run.unless_killed(unless_stopping(inner, fetched)).await? {
-        Ok(_) => Ok(true),
-        Err(RemoteError::Snapshot(SnapshotError::NotFound { .. })) => Ok(false),
-        Err(RemoteError::Snapshot(SnapshotError::Damaged { damage, .. })) => {
-            let reason = format!("{wrong}; in the object store: {damage}");
-            Err(NodeError::BadSnapshot { snapshot: snapshot.clone(), reason })
-        }
-        Err(error) => Err(errors::remote(format!("fetching snapshot {snapshot}"), &error)),
-    }
-}
-
-/// Fetches the template's image and the guest agent that a snapshot needs, if they are not here.
-pub(crate) async fn fetch_files(
-    inner: &Inner,
-    run: &Run,
-    manifest: &Manifest,
-) -> Result<(), NodeError> {
-    let Some(remote) = &inner.remote else { return Ok(()) };
-    let (image, agent) = (&manifest.template.digest, &manifest.agent);
-    let _one_at_a_time = remote.fetching.lock().await;
-    if inner.template_of(image).is_none()
-        && let Some(rootfs) = fetch_file(inner, run, remote, image, 0o444).await?
-    {
-        inner.keep(Template {
-            name: manifest.template.name.clone(),
-            digest: image.clone(),
-            rootfs,
-            directory: remote.fetched.clone(),
-            resources: manifest.resources,
-            warm: false,
-        });
-    }
-    if manifest.mode == PauseMode::Full
-        && inner.agents.find(agent).is_none()
-        && let Some(path) = fetch_file(inner, run, remote, agent, 0o555).await?
-    {
-        let moved = fs::rename(path, inner.agents.path(agent));
-        moved.map_err(|error| errors::io("keeping a guest agent", &error))?;
-    }
-    Ok(())
-}
-
-/// Fetches a file, unless it was fetched before; none if the store does not have it.
-///
-/// Whoever needs it says then that it is missing.
-async fn fetch_file(
-    inner: &Inner,
-    run: &Run,
-    remote: &Remote,
-    digest: &str,
-    mode: u32,
-) -> Result<Option<PathBuf>, NodeError> {
-    let doing = || format!("fetching file {digest}");
-    if blake3::Hash::from_hex(digest).is_err() {
-        return Ok(None);
-    }
-    let path = remote.fetched.join(digest);
-    if !path.is_file() {
-        tracing::info!(digest, "a file is fetched from the object store");
-        let cancel = Cancel::default();
-        let fetched = remote.store.fetch_file(digest, &path, &cancel);
-        let fetched = async { Ok(fetched.await) };
-        match run.unless_killed(unless_stopping(inner, fetched)).await? {
-            Ok(()) => {}
-            Err(RemoteError::NoSuchFile { .. }) => return Ok(None),
-            Err(error) => return Err(errors::remote(doing(), &error)),
-        }
-    }
-    let opened = fs::set_permissions(&path, Permissions::from_mode(mode));
-    opened.map_err(|error| errors::io(doing(), &error))?;
-    Ok(Some(path))
 }
 
 fn of_remote(secure: &Secure, error: &RemoteError) -> NodeError {

@@ -71,7 +71,7 @@ async fn thaw(
 
 /// Restores the snapshot.
 async fn from_disk(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     run: &Run,
     resume: &Resume,
     rules: &Rules,
@@ -91,7 +91,7 @@ async fn from_disk(
 
 /// A guest that is restored from a snapshot.
 struct FromSnapshot<'a> {
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     run: &'a Run,
     resume: &'a Resume,
     /// Whether it had to be fetched from the object store.

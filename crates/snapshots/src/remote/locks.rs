@@ -27,3 +27,24 @@ impl Locks {
         locks.entry(sandbox.clone()).or_default().clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_removal_waits_for_uploads_of_its_sandbox_only() {
+        let (locks, one, other) = (Locks::default(), SandboxId::random(), SandboxId::random());
+        let (first, second) = (locks.shared(&one).await, locks.shared(&one).await);
+        assert!(locks.exclusive(&one).now_or_never().is_none());
+        assert!(locks.exclusive(&other).now_or_never().is_some());
+        drop((first, second));
+        let removal = locks.exclusive(&one).now_or_never().expect("nothing is uploaded");
+        assert!(locks.shared(&one).now_or_never().is_none());
+        drop(removal);
+        assert!(locks.shared(&other).now_or_never().is_some());
+        assert_eq!(locks.0.lock().unwrap().len(), 1, "what nobody holds is forgotten");
+    }
+}
