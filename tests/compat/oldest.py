@@ -3,14 +3,14 @@
 
 | Leg | Python | JavaScript |
 |---|---|---|
+| `oldest, JavaScript` | | the oldest pair |
 | `oldest, sync` | the oldest pair | |
 | `oldest, async` | the oldest pair, what has no counterpart in the blocking class | |
 | `newest, async` | the newest pair, all tests through `AsyncSandbox` | |
-| `oldest, JavaScript` | | the oldest pair |
 
 The newest pairs in the blocking class and in JavaScript are what `pytest compat` itself runs with.
-The oldest find the server only by host names over TLS, so all legs share one server that has them.
-The last line says how many tests passed and failed; what was skipped is told by pytest, with why.
+The oldest find the server only by host names over TLS, so all legs share one server that has them;
+two run at a time, and what they print comes when they are done. The last line says how many tests passed and failed; what was skipped is told by pytest, with why.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +36,8 @@ PYTHON = find("e2b", "python", "2.0.0")
 JAVASCRIPT = find("e2b", "javascript", "2.0.1")
 SECONDS = 1500
 """How long one leg may take."""
+AT_ONCE = 2
+"""How many legs run beside each other: they mostly wait."""
 SHARED = [
     "commands", "pty", "files", "watch", "security", "observe", "lifecycle", "across_pause",
     "main_path", "interpreter", "charts",
@@ -71,8 +74,8 @@ class Leg:
 
     def run(self, server: Server, last_failed: bool) -> tuple[int, int]:
         """Runs it, prints how it went, and returns how many passed and how many did not."""
+        print(f"{self.name} begins", flush=True)
         slug = "".join(letter if letter.isalnum() else "-" for letter in self.name)
-        print(f"\n#### {self.name}", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             report = Path(directory) / "report.xml"
             command = [
@@ -83,11 +86,13 @@ class Leg:
             ended = subprocess.run(
                 in_domain(server, command), cwd=HERE.parent, check=False, timeout=SECONDS,
                 env={**os.environ, **server.running(), **self.variables},
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             )  # fmt: skip
             passed, failed, skipped = counts(report)
         if ended.returncode not in (0, 5 if last_failed else 0) and not failed:
             failed = 1
-        print(f"#### {self.name}: {passed} good, {failed} bad, {skipped} skipped", flush=True)
+        told = f"{self.name}: {passed} good, {failed} bad, {skipped} skipped"
+        print(f"\n#### {self.name}\n{ended.stdout}#### {told}", flush=True)
         return passed, failed
 
 
@@ -108,15 +113,15 @@ def legs() -> list[Leg]:
     oldest = with_pytest(PYTHON)
     asynchronous = {"OVERWINTER_TEST_SDK": "async"}
     return [
-        Leg("oldest, sync", oldest, SHARED),
-        Leg("oldest, async", oldest, ["async"]),
-        Leg("newest, async", sys.executable, SHARED, asynchronous),
         Leg(
             "oldest, JavaScript",
             sys.executable,
             ["javascript"],
             {"OVERWINTER_TEST_JAVASCRIPT": with_packages(JAVASCRIPT)},
         ),
+        Leg("oldest, sync", oldest, SHARED),
+        Leg("oldest, async", oldest, ["async"]),
+        Leg("newest, async", sys.executable, SHARED, asynchronous),
     ]
 
 
@@ -126,8 +131,8 @@ def main() -> int:
     parser.add_argument("--leg", default="", help="legs whose name contains this")
     options = parser.parse_args()
     chosen = [leg for leg in legs() if options.leg in leg.name]
-    with Server(domain=True) as server:
-        ended = [leg.run(server, options.last_failed) for leg in chosen]
+    with Server(domain=True) as server, ThreadPoolExecutor(AT_ONCE) as pool:
+        ended = list(pool.map(lambda leg: leg.run(server, options.last_failed), chosen))
     passed, failed = (sum(numbers) for numbers in zip(*ended, strict=True))
     print(f"\n{passed} passed, {failed} failed")
     return 1 if failed else 0
