@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ PYTHON = find("e2b", "python", "2.0.0")
 JAVASCRIPT = find("e2b", "javascript", "2.0.1")
 SECONDS = 1500
 """How long one leg may take."""
+NO_TESTS = 5
+"""Pytest's exit code if there was nothing to run."""
 AT_ONCE = 2
 """How many legs run beside each other: they mostly wait."""
 SHARED = [
@@ -71,6 +74,7 @@ class Leg:
     python: str
     parts: list[str]
     variables: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
 
     def run(self, server: Server, last_failed: bool) -> tuple[int, int]:
         """Runs it, prints how it went, and returns how many passed and how many did not."""
@@ -80,20 +84,39 @@ class Leg:
             report = Path(directory) / "report.xml"
             command = [
                 self.python, "-m", "pytest", "-o", f"cache_dir={CACHE / 'pytest' / slug}",
-                f"--junitxml={report}", *(f"compat/test_{part}.py" for part in self.parts),
+                f"--junitxml={report}", "--durations=15", *(f"compat/test_{part}.py" for part in self.parts),
                 *(["--last-failed", "--last-failed-no-failures=none"] if last_failed else []),
             ]  # fmt: skip
-            ended = subprocess.run(
-                in_domain(server, command), cwd=HERE.parent, check=False, timeout=SECONDS,
-                env={**os.environ, **server.running(), **self.variables},
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            )  # fmt: skip
+            said, status = self._run(in_domain(server, command), server)
             passed, failed, skipped = counts(report)
-        if ended.returncode not in (0, 5 if last_failed else 0) and not failed:
+        nothing_to_do = last_failed and status == NO_TESTS
+        if nothing_to_do:
+            failed = 0
+        elif status != 0 and not failed:
             failed = 1
         told = f"{self.name}: {passed} good, {failed} bad, {skipped} skipped"
-        print(f"\n#### {self.name}\n{ended.stdout}#### {told}", flush=True)
+        print(f"\n#### {self.name}\n{said}#### {told}", flush=True)
         return passed, failed
+
+    def _run(self, command: list[str], server: Server) -> tuple[str, int]:
+        """Runs a command to its end: what it printed, and its exit code."""
+        self.process = subprocess.Popen(
+            command, cwd=HERE.parent, env={**os.environ, **server.running(), **self.variables},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            said, _ = self.process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            said, _ = self.process.communicate()
+            said += f"\nERROR {self.name}: not done within {SECONDS} s\n"
+        return said, self.process.returncode
+
+    def stop(self) -> None:
+        """Ends it and all that it started."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def counts(report: Path) -> tuple[int, int, int]:
@@ -132,7 +155,14 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [leg for leg in legs() if options.leg in leg.name]
     with Server(domain=True) as server, ThreadPoolExecutor(AT_ONCE) as pool:
-        ended = list(pool.map(lambda leg: leg.run(server, options.last_failed), chosen))
+        try:
+            ended = list(pool.map(lambda leg: leg.run(server, options.last_failed), chosen))
+        except BaseException:
+            # Told to end: the pool would wait for its legs.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for leg in chosen:
+                leg.stop()
+            raise
     passed, failed = (sum(numbers) for numbers in zip(*ended, strict=True))
     print(f"\n{passed} passed, {failed} failed")
     return 1 if failed else 0
