@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -73,6 +74,14 @@ def sandbox(server: Server) -> Iterator[Sandbox]:
     """A sandbox that the tests of a file share: they use names of their own in it."""
     with Sandbox.create(BASE, timeout=1800) as shared:
         yield shared
+
+
+@pytest.fixture
+def place(sandbox: Sandbox) -> str:
+    """A directory in the shared sandbox that only this test uses."""
+    path = f"/home/user/{uuid.uuid4().hex}"
+    sandbox.files.make_dir(path)
+    return path
 
 
 @pytest.fixture(scope="module")

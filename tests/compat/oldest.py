@@ -3,23 +3,25 @@
 
 | Leg | Python | JavaScript |
 |---|---|---|
+| `oldest, JavaScript` | | the oldest pair |
 | `oldest, sync` | the oldest pair | |
 | `oldest, async` | the oldest pair, what has no counterpart in the blocking class | |
 | `newest, async` | the newest pair, all tests through `AsyncSandbox` | |
-| `oldest, JavaScript` | | the oldest pair |
 
 The newest pairs in the blocking class and in JavaScript are what `pytest compat` itself runs with.
-The oldest find the server only by host names over TLS, so all legs share one server that has them.
-The last line says how many tests passed and failed; what was skipped is told by pytest, with why.
+The oldest find the server only by host names over TLS, so all legs share one server that has them;
+two run at a time, and what they print comes when they are done. The last line says how many tests passed and failed; what was skipped is told by pytest, with why.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +37,10 @@ PYTHON = find("e2b", "python", "2.0.0")
 JAVASCRIPT = find("e2b", "javascript", "2.0.1")
 SECONDS = 1500
 """How long one leg may take."""
+NO_TESTS = 5
+"""Pytest's exit code if there was nothing to run."""
+AT_ONCE = 2
+"""How many legs run beside each other: they mostly wait."""
 SHARED = [
     "commands", "pty", "files", "watch", "security", "observe", "lifecycle", "across_pause",
     "main_path", "interpreter", "charts",
@@ -68,27 +74,49 @@ class Leg:
     python: str
     parts: list[str]
     variables: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
 
     def run(self, server: Server, last_failed: bool) -> tuple[int, int]:
         """Runs it, prints how it went, and returns how many passed and how many did not."""
+        print(f"{self.name} begins", flush=True)
         slug = "".join(letter if letter.isalnum() else "-" for letter in self.name)
-        print(f"\n#### {self.name}", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             report = Path(directory) / "report.xml"
             command = [
                 self.python, "-m", "pytest", "-o", f"cache_dir={CACHE / 'pytest' / slug}",
-                f"--junitxml={report}", *(f"compat/test_{part}.py" for part in self.parts),
+                f"--junitxml={report}", "--durations=15", *(f"compat/test_{part}.py" for part in self.parts),
                 *(["--last-failed", "--last-failed-no-failures=none"] if last_failed else []),
             ]  # fmt: skip
-            ended = subprocess.run(
-                in_domain(server, command), cwd=HERE.parent, check=False, timeout=SECONDS,
-                env={**os.environ, **server.running(), **self.variables},
-            )  # fmt: skip
+            said, status = self._run(in_domain(server, command), server)
             passed, failed, skipped = counts(report)
-        if ended.returncode not in (0, 5 if last_failed else 0) and not failed:
+        nothing_to_do = last_failed and status == NO_TESTS
+        if nothing_to_do:
+            failed = 0
+        elif status != 0 and not failed:
             failed = 1
-        print(f"#### {self.name}: {passed} good, {failed} bad, {skipped} skipped", flush=True)
+        told = f"{self.name}: {passed} good, {failed} bad, {skipped} skipped"
+        print(f"\n#### {self.name}\n{said}#### {told}", flush=True)
         return passed, failed
+
+    def _run(self, command: list[str], server: Server) -> tuple[str, int]:
+        """Runs a command to its end: what it printed, and its exit code."""
+        self.process = subprocess.Popen(
+            command, cwd=HERE.parent, env={**os.environ, **server.running(), **self.variables},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            said, _ = self.process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            said, _ = self.process.communicate()
+            said += f"\nERROR {self.name}: not done within {SECONDS} s\n"
+        return said, self.process.returncode
+
+    def stop(self) -> None:
+        """Ends it and all that it started."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def counts(report: Path) -> tuple[int, int, int]:
@@ -108,15 +136,15 @@ def legs() -> list[Leg]:
     oldest = with_pytest(PYTHON)
     asynchronous = {"OVERWINTER_TEST_SDK": "async"}
     return [
-        Leg("oldest, sync", oldest, SHARED),
-        Leg("oldest, async", oldest, ["async"]),
-        Leg("newest, async", sys.executable, SHARED, asynchronous),
         Leg(
             "oldest, JavaScript",
             sys.executable,
             ["javascript"],
             {"OVERWINTER_TEST_JAVASCRIPT": with_packages(JAVASCRIPT)},
         ),
+        Leg("oldest, sync", oldest, SHARED),
+        Leg("oldest, async", oldest, ["async"]),
+        Leg("newest, async", sys.executable, SHARED, asynchronous),
     ]
 
 
@@ -126,8 +154,15 @@ def main() -> int:
     parser.add_argument("--leg", default="", help="legs whose name contains this")
     options = parser.parse_args()
     chosen = [leg for leg in legs() if options.leg in leg.name]
-    with Server(domain=True) as server:
-        ended = [leg.run(server, options.last_failed) for leg in chosen]
+    with Server(domain=True) as server, ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            ended = list(pool.map(lambda leg: leg.run(server, options.last_failed), chosen))
+        except BaseException:
+            # Told to end: the pool would wait for its legs.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for leg in chosen:
+                leg.stop()
+            raise
     passed, failed = (sum(numbers) for numbers in zip(*ended, strict=True))
     print(f"\n{passed} passed, {failed} failed")
     return 1 if failed else 0

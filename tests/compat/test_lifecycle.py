@@ -34,7 +34,7 @@ def state(sandbox_id):
     try:
         return Sandbox.get_info(sandbox_id).state.value
     except sdk.GONE as error:
-        assert "doesn't exist" in str(error), error
+        assert sandbox_id in str(error), error
         return "gone"
 
 
@@ -161,22 +161,6 @@ def test_a_paused_sandbox_shows_when_it_began_and_was_paused(fresh):
         fresh.set_timeout(600)
 
 
-def test_pauses_at_once_join(server, fresh):
-    answers = []
-
-    def pause():
-        answers.append(server.request("POST", f"/sandboxes/{fresh.sandbox_id}/pause")[0])
-
-    threads = [threading.Thread(target=pause) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(answers) <= {204, 409} and 204 in answers
-    fresh.connect()
-    assert fresh.commands.run("echo ok").stdout == "ok\n"
-
-
 def test_a_connect_during_a_pause_waits_for_it(fresh):
     pausing = threading.Thread(target=fresh.pause)
     pausing.start()
@@ -259,38 +243,6 @@ def test_list_by_template_and_order(new_sandbox):
     assert of(template="base") == ids[::-1]
     assert of(template="unknown") == []
     assert of(order="asc") == ids
-
-
-def test_the_old_list_shows_running_ones_only(server, new_sandbox):
-    tag = uuid.uuid4().hex
-    running, paused = (new_sandbox(metadata={"tag": tag}) for _ in range(2))
-    paused.pause()
-    _, _, body = server.request("GET", f"/sandboxes?metadata=tag%3D{tag}")
-    assert [entry["sandboxID"] for entry in body] == [running.sandbox_id]
-
-
-def test_an_idempotency_key_makes_one_sandbox(server):
-    key = uuid.uuid4().hex
-    body = {"templateID": "base", "timeout": 600}
-    headers = {"Idempotency-Key": key}
-    status, _, first = server.request("POST", "/v2/sandboxes", body, headers)
-    assert status == 201
-    status, _, second = server.request("POST", "/v2/sandboxes", body, headers)
-    assert (status, second["sandboxID"]) == (201, first["sandboxID"])
-    status, _, error = server.request("POST", "/v2/sandboxes", {**body, "timeout": 601}, headers)
-    assert (status, error["code"]) == (422, 422)
-    Sandbox.kill(first["sandboxID"])
-
-
-def test_old_clients_connect_by_timeout_then_resume(server, fresh):
-    path = f"/sandboxes/{fresh.sandbox_id}-client"
-    assert server.request("POST", f"{path}/resume", {"timeout": 600})[0] == 409
-    assert server.request("POST", f"{path}/timeout", {"timeout": 600})[0] == 204
-    assert server.request("POST", f"{path}/pause")[0] == 204
-    assert server.request("POST", f"{path}/timeout", {"timeout": 600})[0] == 404
-    status, _, body = server.request("POST", f"{path}/resume", {"timeout": 600})
-    assert (status, body["sandboxID"]) == (201, fresh.sandbox_id)
-    assert body["envdAccessToken"] == fresh._envd_access_token
 
 
 def test_refreshes_only_extend(server, new_sandbox):

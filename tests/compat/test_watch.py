@@ -1,7 +1,6 @@
 """Watching directories: what is reported, in which order, and until when."""
 
 import asyncio
-import uuid
 
 import pytest
 import sdk
@@ -14,14 +13,6 @@ from e2b import (
 from e2b.sandbox.filesystem.watch_handle import FilesystemEventType as Event
 
 from server import wait_until
-
-
-@pytest.fixture
-def place(sandbox):
-    """A directory of this test's own."""
-    path = f"/home/user/{uuid.uuid4().hex}"
-    sandbox.files.make_dir(path)
-    return path
 
 
 def collect(handle, enough):

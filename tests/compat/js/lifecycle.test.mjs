@@ -11,7 +11,7 @@ const stateOf = async (id) => {
   try {
     return (await Sandbox.getInfo(id)).state
   } catch (error) {
-    if (error instanceof GoneError && error.message.includes("doesn't exist")) return 'gone'
+    if (error instanceof GoneError && error.message.includes(id)) return 'gone'
     throw error
   }
 }
@@ -70,10 +70,12 @@ test('traffic wakes what may be woken', needs('SandboxOpts', 'lifecycle'), async
   const sandbox = await create(t, 'base', {
     lifecycle: { onTimeout: 'pause', autoResume: true },
   })
-  await sandbox.commands.run('cd /etc && python3 -m http.server 8125', {
+  const server = await sandbox.commands.run('cd /etc && exec python3 -m http.server 8125', {
     background: true,
     timeoutMs: 0,
   })
+  // A client that follows it would ask after the sandbox when the stream breaks, and so wake it.
+  await server.disconnect()
   const answers = async () =>
     (await request(sandbox, 8125, '/hostname', { token: false })).status === 200
   await until('the server answers', answers)
