@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -63,11 +64,25 @@ def wait_until(what: str, check: Callable[[], Answer | None], seconds: float = 6
         time.sleep(0.05)
 
 
+_given_ports: set[int] = set()
+
+
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port on which nothing listens just now."""
-    with socket.socket() as listener:
-        listener.bind((address, 0))
-        return listener.getsockname()[1]
+    """A port on which nothing listens just now, and that is given once.
+
+    From below the range that the kernel takes for outgoing connections (32768 and up, if nobody set
+    it): one of those may take a port while a server that is to listen on it starts, or is away.
+    """
+    for port in random.sample(range(10_000, 30_000), 1000):
+        with socket.socket() as listener:
+            try:
+                listener.bind((address, port))
+            except OSError:
+                continue
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
+    raise ServerFailed("no port is free")
 
 
 def private_loopback() -> str:

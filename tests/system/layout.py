@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 from pathlib import Path
@@ -58,13 +59,31 @@ def running(server: Server) -> list[str]:
     return [json.loads(record.read_text())["sandbox"] for record in records]
 
 
+def files_below(directory: Path) -> list[Path]:
+    """The files in a directory and below, also while others come and go."""
+    found = [Path(place) / name for place, _, names in os.walk(directory) for name in names]
+    return [path for path in found if path.is_file()]
+
+
+def holds(path: Path, text: str) -> bool:
+    """Whether a file holds the text; one that was removed meanwhile does not."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return content.find(text.encode()) >= 0
+    except FileNotFoundError:
+        return False
+
+
 def snapshots(server: Server, sandbox_id: str) -> list[Path]:
     """The directories of a sandbox's snapshots, oldest first."""
     store = server.data_dir / "node" / "snapshots"
     found = {
         path.parent
-        for path in store.rglob("*")
-        if path.is_file() and "manifest" in path.name and sandbox_id in path.read_text()
+        for path in files_below(store)
+        if "manifest" in path.name and holds(path, sandbox_id)
     }
     return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 

@@ -16,7 +16,7 @@ import layout
 import ports
 from e2b_code_interpreter import Sandbox
 
-LIVES = int(os.environ.get("OVERWINTER_TEST_SHORT_LIVES", "16"))
+LIVES = int(os.environ.get("OVERWINTER_TEST_SHORT_LIVES", "12"))
 SLOTS = 4096
 """How many the node has; see crates/node/src/network/slots.rs."""
 AT_ONCE = 3

@@ -45,11 +45,16 @@ def is_in(server, sandbox, wanted):
     wait_until(f"it is {wanted}", lambda: state(server, sandbox) == wanted, 120)
 
 
+def moment(text):
+    """A time of the API, in seconds since 1970."""
+    return datetime.datetime.fromisoformat(text).timestamp()
+
+
 def server_time(server):
     """The server's present, by what it says of a sandbox that begins now."""
     with Sandbox.create("base", timeout=600) as sandbox:
         _, _, body = server.request("GET", f"/sandboxes/{sandbox.sandbox_id}")
-    return datetime.datetime.fromisoformat(body["startedAt"]).timestamp()
+    return moment(body["startedAt"])
 
 
 def test_the_server_follows_the_clock(start, clock):
@@ -82,35 +87,54 @@ def test_a_clock_set_forward_ends_timeouts_and_loses_nothing(start, clock):
         assert state(server, short) == "paused"
 
 
+LONGEST = 600
+"""The longest runtime, in seconds, of servers whose clock is set back."""
+
+
+def ends_in_time(server, sandbox, offset):
+    """Waits until a sandbox's end is as near as it may be, by the clock as it is now."""
+
+    def is_near():
+        _, _, body = server.request("GET", f"/sandboxes/{sandbox.sandbox_id}")
+        return moment(body["endAt"]) <= time.time() + offset + LONGEST + 1
+
+    wait_until("its end is near", is_near, 120)
+
+
 def test_a_clock_set_back_lets_nothing_run_for_ever(start, clock):
     """What runs ends within the longest time that a sandbox may run, by the clock as it is now."""
-    server = start("--max-runtime", "12s")
+    server = start("--max-runtime", f"{LONGEST}s")
     with environment(server.client_environment()):
-        killed = Sandbox.create("base", timeout=12)
-        kept = Sandbox.create("base", timeout=12, lifecycle={"on_timeout": "pause"})
-        paused = Sandbox.create("base", timeout=12)
+        killed = Sandbox.create("base", timeout=LONGEST)
+        kept = Sandbox.create("base", timeout=LONGEST, lifecycle={"on_timeout": "pause"})
+        paused = Sandbox.create("base", timeout=LONGEST)
         kept.files.write("/home/user/kept", "kept")
         paused.files.write("/home/user/kept", "paused")
         paused.pause()
         clock.set(-3 * DAY)
+        for sandbox in (killed, kept):
+            ends_in_time(server, sandbox, -3 * DAY)
+            assert state(server, sandbox) == "running"
+        clock.set(-3 * DAY + LONGEST + 2)
         is_in(server, killed, 404)
         is_in(server, kept, "paused")
         for sandbox, text in ((kept, "kept"), (paused, "paused")):
-            assert sandbox.connect(timeout=12).files.read("/home/user/kept") == text
+            assert sandbox.connect(timeout=300).files.read("/home/user/kept") == text
 
 
 def test_a_clock_set_back_while_the_server_was_away(start, clock):
-    server = start("--max-runtime", "12s")
+    server = start("--max-runtime", f"{LONGEST}s")
     with environment(server.client_environment()):
-        running = Sandbox.create("base", timeout=12)
-        paused = Sandbox.create("base", timeout=12)
+        running, paused = (Sandbox.create("base", timeout=LONGEST) for _ in range(2))
         paused.pause()
         server.kill()
         clock.set(-3 * DAY)
         server.start()
         assert state(server, paused) == "paused"
+        ends_in_time(server, running, -3 * DAY)
+        clock.set(-3 * DAY + LONGEST + 2)
         is_in(server, running, 404)
-        assert paused.connect(timeout=12).commands.run("echo on").stdout == "on\n"
+        assert paused.connect(timeout=300).commands.run("echo on").stdout == "on\n"
 
 
 def test_what_is_kept_for_an_hour_is_there_before_and_not_after(start, clock):

@@ -1,6 +1,5 @@
 """Secrets stay with their sandbox: tokens, variables and files are in its own images only."""
 
-import mmap
 import secrets
 import stat
 
@@ -17,18 +16,10 @@ def canary(name):
     return f"canary-{name}-{secrets.token_hex(16)}"
 
 
-def holds(path, text):
-    """Whether a file holds the text."""
-    if path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(text.encode()) >= 0
-
-
 def images_of_templates(server):
     """The warmed images that sandboxes begin from."""
-    files = (server.data_dir / "templates").resolve().glob("*/*/warm/**/*")
-    found = [path for path in files if path.is_file()]
+    places = (server.data_dir / "templates").resolve().glob("*/*/warm")
+    found = [path for place in places for path in layout.files_below(place)]
     assert found, "there are warmed images"
     return found
 
@@ -53,11 +44,13 @@ def test_secrets_are_in_no_image_but_the_sandboxes_own(server, pair):
         sandbox.pause()
     own = layout.snapshot_files(server, first.sandbox_id)
     for name in ("variable", "file", "memory", "token"):
-        assert any(holds(path, held[name]) for path in own), f"{name}: the search finds nothing"
+        assert any(layout.holds(path, held[name]) for path in own), (
+            f"{name}: the search finds nothing"
+        )
     others = [*layout.snapshot_files(server, second.sandbox_id), *images_of_templates(server)]
     assert not set(own) & set(others)
     for name, secret in held.items():
-        assert not [path for path in others if holds(path, secret)], name
+        assert not [path for path in others if layout.holds(path, secret)], name
 
 
 def test_the_key_of_the_api_is_in_no_image_and_no_log(server, new_sandbox):
@@ -66,9 +59,9 @@ def test_the_key_of_the_api_is_in_no_image_and_no_log(server, new_sandbox):
     sandbox.pause()
     files = [*layout.snapshot_files(server, sandbox.sandbox_id), server.log]
     for name in ("logs", "node/runs"):
-        files += [path for path in (server.data_dir / name).rglob("*") if path.is_file()]
+        files += layout.files_below(server.data_dir / name)
     files += [path for path in server.data_dir.glob("overwinter.db*") if path.is_file()]
-    assert not [path for path in files if holds(path, server.key)]
+    assert not [path for path in files if layout.holds(path, server.key)]
 
 
 def test_the_log_tells_no_secret(server, pair):
@@ -76,7 +69,7 @@ def test_the_log_tells_no_secret(server, pair):
     first.pause()
     first.connect(timeout=1800)
     for name, secret in held.items():
-        assert not holds(server.log, secret), name
+        assert not layout.holds(server.log, secret), name
 
 
 @pytest.mark.parametrize("path", READS)
@@ -126,7 +119,7 @@ def test_what_holds_secrets_is_for_the_servers_user_only(server, new_sandbox):
     paused.pause()
     assert running.is_running()
     roots = [server.data_dir / name for name in ("node/snapshots", "engine", "logs")]
-    files = [path for root in roots for path in root.rglob("*") if path.is_file()]
+    files = [path for root in roots for path in layout.files_below(root)]
     files += server.data_dir.glob("overwinter.db*")
     assert any("snapshots" in path.parts for path in files)
     assert any("engine" in path.parts for path in files)

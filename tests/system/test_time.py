@@ -99,6 +99,7 @@ def seen(sandbox):
 def test_a_program_that_ran_on_never_sees_the_past(server, new_sandbox):
     """Not even at its first look after the resume, and never a monotonic clock that goes back."""
     sandbox = new_sandbox()
+    sandbox.files.write("/home/user/seen", "")
     sandbox.files.write("/home/user/look.py", LOOK)
     sandbox.commands.run("python3 /home/user/look.py", background=True, timeout=0)
     moments = []
