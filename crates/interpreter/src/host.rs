@@ -13,10 +13,11 @@ use crate::Config;
 use crate::language::Language;
 
 /// Files that kernels start from, written at each start of the interpreter.
-const STARTUP_FILES: [(&str, &str); 5] = [
+const STARTUP_FILES: [(&str, &str); 6] = [
     ("launch.R", include_str!("../startup/launch.R")),
     ("launch.py", include_str!("../startup/launch.py")),
     ("overwinter_bash.py", include_str!("../startup/overwinter_bash.py")),
+    ("overwinter_charts.py", include_str!("../startup/overwinter_charts.py")),
     ("overwinter_flow.py", include_str!("../startup/overwinter_flow.py")),
     ("overwinter_python.py", include_str!("../startup/overwinter_python.py")),
 ];

@@ -32,7 +32,7 @@ def main():
         app.kernel_class = load("overwinter_bash").kernel_class()
     app.initialize(sys.argv[1:])
     if flavour == "python":
-        load("overwinter_python").install(app, flow)
+        load("overwinter_python").install(app, flow, load("overwinter_charts"))
     app.start()
 
 
