@@ -22,9 +22,27 @@
   Object.defineProperty(globalThis, Symbol.for("overwinter.reseed"), {
     value: (words) => {
       for (let index = 0; index < 4; index++) state[index] = words[index] || 1;
-      // The generator behind `crypto` asks the system for a new seed after 64 KiB.
+      // The generator behind `crypto` asks the system for a new seed after 64 KiB. What may lie
+      // ready for small requests is used up too.
       const waste = new Uint8Array(65536);
       for (let count = 0; count < 3; count++) crypto.getRandomValues(waste);
+      for (let at = 0; at < waste.length; at += 16) {
+        crypto.getRandomValues(waste.subarray(at, at + 16));
+      }
+    },
+  });
+
+  // Deno makes identifiers ahead, and they would be the same in each copy of its memory.
+  Object.defineProperty(Crypto.prototype, "randomUUID", {
+    configurable: true,
+    enumerable: true,
+    writable: true,
+    value: function randomUUID() {
+      const bytes = this.getRandomValues(new Uint8Array(16));
+      bytes[6] = (bytes[6] & 0x0f) | 0x40;
+      bytes[8] = (bytes[8] & 0x3f) | 0x80;
+      const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+      return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
     },
   });
 })();
