@@ -167,6 +167,11 @@ impl Language {
         }
     }
 
+    /// True if its kernel says of results no more than that they are displayed.
+    pub(crate) const fn displays_results(self) -> bool {
+        matches!(self, Self::R)
+    }
+
     /// True if its kernel prints to the pipes in its directory.
     pub(crate) const fn prints_to_pipes(self) -> bool {
         matches!(self, Self::JavaScript | Self::TypeScript)

@@ -2,11 +2,15 @@
 //!
 //! The guest agent runs it on port 49999 of each sandbox. Its surface is CONTRACT.md section 4.
 
+mod client;
 mod contexts;
+mod departure;
 mod dial;
 mod driver;
+mod fence;
 mod host;
 mod http;
+mod keeper;
 mod kernel;
 mod language;
 mod local;
@@ -16,6 +20,7 @@ mod pipes;
 mod process;
 mod running;
 mod snippet;
+mod translate;
 mod zmtp;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{start, text_of, types};
+use crate::support::{printed, start, text_of, types};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 #[tokio::test]
@@ -39,6 +41,29 @@ async fn a_kernel_that_dies_is_told_and_replaced() {
     assert!(error["value"].as_str().unwrap().contains("exit code 3"));
     assert_eq!(running.text("1 + 1").await, "2");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn code_for_a_kernel_that_died_unnoticed_runs_in_another() {
+    let Some(running) = start(None).await else { return };
+    for _ in 0..3 {
+        let pid: i32 = running.text("import os; os.getpid()").await.parse().unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        // Until then it may have taken the code, and nobody could tell how far it came.
+        while is_alive(pid) {
+            tokio::task::yield_now().await;
+        }
+        let lines = running.run(json!({ "code": "1 + 1" })).await;
+        assert_eq!(text_of(&lines), "2");
+        assert!(printed(&lines, "stderr").contains("variables are lost"), "{lines:?}");
+    }
+    running.stop().await;
+}
+
+/// Whether a process is there and has not ended.
+fn is_alive(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim().starts_with('Z'))
 }
 
 #[tokio::test]
