@@ -1,6 +1,7 @@
 """Commands, code and transfer in one sandbox.
 
-1,000 commands one after the other; 200 times `1+1` in a warm kernel; a file of 1 GiB up and down
+1,000 commands one after the other, beside the same shell started by a program inside; 200 times `1+1`
+in a warm kernel; a file of 1 GiB up and down
 through the guest agent, beside plain HTTP to a server in the same sandbox.
 Usage: `python tests/bench/inside.py [--commands 1000] [--mib 1024]`.
 """
@@ -42,6 +43,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[1])), Handler).serve_forever()
 """
+
+BARE_START = """
+import subprocess, sys, time
+for _ in range(int(sys.argv[1])):
+    began = time.perf_counter()
+    subprocess.run(["/bin/bash", "-l", "-c", "true"], close_fds=False)
+    print(time.perf_counter() - began)
+"""
+"""Starts what `commands.run("true")` does, by a small process and without an agent."""
 
 
 def blocks(mib: int) -> Iterator[bytes]:
@@ -98,12 +108,23 @@ def main() -> None:
         inside(options)
 
 
+def bare_starts(sandbox: Sandbox, count: int) -> Series:
+    """The time that the shell of a command takes by itself."""
+    sandbox.files.write("/home/user/bare.py", BARE_START)
+    ran = sandbox.commands.run(f"python3 ~/bare.py {count}", timeout=600)
+    return Series("the same shell, started inside", [float(line) for line in ran.stdout.split()])
+
+
 def inside(options: argparse.Namespace) -> None:
     with Sandbox.create(timeout=3600) as sandbox:
         commands = Series('commands.run("true")')
         for _ in range(options.commands):
             commands.measure(lambda: sandbox.commands.run("true"))
         print(commands.row())
+        bare = bare_starts(sandbox, min(options.commands, 200))
+        print(bare.row())
+        above = (commands.median - bare.median) * 1000
+        print(f"{'commands.run above a bare start':44} {above:.1f} ms")
         executions = Series("run_code('1+1')")
         for _ in range(options.executions):
             executions.measure(lambda: sandbox.run_code("1+1"))
