@@ -99,7 +99,7 @@ impl Host {
             ("PIP_DISABLE_PIP_VERSION_CHECK", "1".into()),
         ]
         .into_iter()
-        .chain(language.own_env().iter().map(|(name, value)| (*name, (*value).to_owned())))
+        .chain(language.own_env())
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }

@@ -14,6 +14,7 @@ mod keeper;
 mod kernel;
 mod language;
 mod local;
+mod memory;
 mod message;
 mod output;
 mod pipes;

@@ -94,24 +94,38 @@ for (const name of ["prompt", "confirm"]) {
 (() => {
   const dir = "KERNEL_DIR";
   const encoder = new TextEncoder();
+  // Text is encoded into this piece by piece: a program that prints a lot would otherwise fill its
+  // memory with copies, outside of the heap whose size V8 limits.
+  const pieceLength = 21845;
+  const piece = new Uint8Array(3 * pieceLength);
   const pipes = ["stdout", "stderr"].map((name) =>
     Deno.openSync(`${dir}/${name}`, { write: true })
   );
   const write = (pipe, bytes) => {
     for (let at = 0; at < bytes.length;) at += pipe.writeSync(bytes.subarray(at));
   };
+  const print = (pipe, text) => {
+    for (let at = 0; at < text.length;) {
+      let end = Math.min(at + pieceLength, text.length);
+      // Both halves of a character stay together.
+      if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end -= 1;
+      const { written } = encoder.encodeInto(text.slice(at, end), piece);
+      write(pipe, piece.subarray(0, written));
+      at = end;
+    }
+  };
   const printer = new Deno[Deno.internal].Console((text, level) =>
-    write(pipes[level > 1 ? 1 : 0], encoder.encode(text))
+    print(pipes[level > 1 ? 1 : 0], text)
   );
   for (const [name, method] of Object.entries(printer)) {
     if (typeof method === "function") console[name] = method;
   }
   for (const [index, name] of ["stdout", "stderr"].entries()) {
-    const bytes = (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk);
     Deno[name].writeSync = (chunk) => (write(pipes[index], chunk), chunk.length);
     Deno[name].write = async (chunk) => Deno[name].writeSync(chunk);
     process[name].write = (chunk, encoding, done) => {
-      write(pipes[index], bytes(chunk));
+      if (typeof chunk === "string") print(pipes[index], chunk);
+      else write(pipes[index], chunk);
       const callback = typeof encoding === "function" ? encoding : done;
       if (callback) queueMicrotask(callback);
       return true;

@@ -69,3 +69,14 @@ async fn random_numbers_of_javascript_follow_the_seed_and_its_identifiers_are_va
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn javascript_prints_text_of_any_length_whole() {
+    let Some(running) = start(None).await else { return };
+    // An odd number before it puts a character of two halves across every limit.
+    let code = "console.log('x' + '😀'.repeat(50000)); process.stdout.write('é'.repeat(70000))";
+    let Some(lines) = run(&running, "js", code).await else { return };
+    let wanted = format!("x{}\n{}", "😀".repeat(50000), "é".repeat(70000));
+    assert!(printed(&lines, "stdout") == wanted, "characters were cut");
+    running.stop().await;
+}
