@@ -86,27 +86,51 @@ def test_pie(interpreter):
     ]
 
 
-def test_box_and_whisker(interpreter):
-    # e2b-charts knows boxes by their patches: without `patch_artist` they are lines to it.
+@pytest.mark.parametrize("options", ["", "patch_artist=True", "orientation='horizontal'"])
+def test_box_and_whisker(interpreter, options):
     chart = drawn(
         interpreter,
         "box",
-        "plt.boxplot([[1, 2, 3, 4, 5], [2, 4, 6, 8, 10, 30]], patch_artist=True); "
-        "plt.title('Boxes')",
+        f"plt.boxplot([[1, 2, 3, 4, 5], [2, 4, 6, 8, 10, 30]], {options}); plt.title('Boxes')",
     )
     assert isinstance(chart, BoxAndWhiskerChart)
-    assert [(box.min, box.first_quartile, box.median) for box in chart.elements] == [
-        (1, 2, 3),
-        (2, 4.5, 7),
+    assert chart.title == "Boxes"
+    assert [(box.label, box.min, box.first_quartile, box.median) for box in chart.elements] == [
+        ("1", 1, 2, 3),
+        ("2", 2, 4.5, 7),
     ]
     assert list(chart.elements[1].outliers) == [30]
 
 
-def test_a_chart_that_cannot_be_read_is_still_a_picture(interpreter):
-    # A whisker of no length, at which e2b-charts raises.
+@pytest.mark.parametrize("options", ["", "patch_artist=True"])
+def test_a_box_whose_whisker_has_no_length(interpreter, options):
+    # e2b-charts raises for it, and takes a single box for one that lies on its side.
+    chart = drawn(
+        interpreter,
+        "box-without-whisker",
+        f"plt.boxplot([[2, 4, 6, 8, 100]], {options}); plt.xlabel('runs'); plt.ylabel('time (s)')",
+    )
+    assert isinstance(chart, BoxAndWhiskerChart)
+    [box] = chart.elements
+    assert (box.third_quartile, box.max, list(box.outliers)) == (8, 8, [100])
+    assert (chart.x_label, chart.y_label, chart.y_unit) == ("runs", "time (s)", "s")
+
+
+def test_boxes_of_pandas(interpreter):
+    chart = drawn(
+        interpreter,
+        "box-pandas",
+        "import pandas as pd\npd.DataFrame({'a': [1, 2, 3, 9], 'b': [3, 3, 3, 3]}).boxplot()",
+    )
+    assert isinstance(chart, BoxAndWhiskerChart)
+    assert [(box.label, box.median) for box in chart.elements] == [("a", 2.5), ("b", 3)]
+
+
+def test_what_e2b_charts_cannot_read_is_still_a_picture(interpreter):
     execution = interpreter.run_code(
-        "import matplotlib.pyplot as plt\n"
-        "plt.boxplot([[2, 4, 6, 8, 100]], patch_artist=True); plt.show()"
+        "import matplotlib.pyplot as plt\nfrom e2b_charts import main\nread = main.chart_figure_to_dict\n"
+        "def fail(figure): raise ValueError('cannot read it')\nmain.chart_figure_to_dict = fail\n"
+        "plt.plot([1, 2]); plt.show(); main.chart_figure_to_dict = read"
     )
     assert execution.error is None
     assert execution.results[0].png

@@ -1,6 +1,7 @@
 """The code interpreter: each line of what it promises, through the SDK."""
 
 import threading
+import time
 
 import pytest
 import sdk
@@ -154,13 +155,63 @@ def test_await_at_top_level(interpreter):
     assert text(interpreter, "import asyncio\nawait asyncio.sleep(0, 'done')") == "done"
 
 
-@pytest.mark.parametrize("mib", [1, 20])
+@pytest.mark.parametrize("mib", [1, 100])
 def test_much_output_arrives_complete(interpreter, mib):
     execution = interpreter.run_code(
         f"for _ in range({mib} * 16): print('x' * 65535)", request_timeout=600
     )
     printed = "".join(execution.logs.stdout)
     assert (len(printed), printed.count("\n")) == (mib * 1024 * 1024, mib * 16)
+
+
+FLOODS = {
+    "python": "for number in range(4000): print(number, 'x' * 65535)",
+    "javascript": "for (let n = 0; n < 4000; n++) console.log(n, 'x'.repeat(65535))",
+    "bash": "x=$(printf '%065535d' 0); for n in {0..3999}; do echo $n $x; done",
+}
+"""Code that prints 4000 lines of 64 KiB: much more than may wait anywhere."""
+
+
+@pytest.mark.parametrize("language", FLOODS)
+def test_a_flood_waits_for_its_reader(new_sandbox, language):
+    sandbox = new_sandbox("code-interpreter-v1")
+    sandbox.run_code("1", language=language)
+    used = []
+
+    def read(message):
+        while len(used) < 2:
+            used.append(memory_used(sandbox))
+            time.sleep(5)
+
+    execution = sandbox.run_code(
+        FLOODS[language], language=language, on_stdout=read, timeout=0, request_timeout=600
+    )
+    assert execution.error is None, execution.error
+    lines = "".join(execution.logs.stdout).splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(range(4000))
+    assert {len(line.split()[1]) for line in lines} == {65535}
+    # Something waits in each of the queues on the way, but not all of it.
+    assert used[1] - used[0] < 160, f"{used} MiB"
+
+
+def test_a_javascript_program_that_takes_too_much_memory_dies_alone(new_sandbox):
+    sandbox = new_sandbox("code-interpreter-v1")
+    sandbox.run_code("kept = 1")
+    execution = sandbox.run_code(
+        "const held = []; for (;;) held.push(new Array(1e5).fill(held.length + 0.5))",
+        language="javascript",
+        timeout=0,
+        request_timeout=600,
+    )
+    assert execution.error.name == "UnexpectedEndOfExecution"
+    assert text(sandbox, "kept") == "1"
+    assert sandbox.run_code("1 + 1", language="javascript").text == "2"
+
+
+def memory_used(sandbox):
+    """MiB that are used in a sandbox; asked of itself, where it is the newest figure."""
+    free = sandbox.commands.run("free -m").stdout.splitlines()[1].split()
+    return int(free[2])
 
 
 # Contexts.
@@ -251,6 +302,11 @@ def test_executions_of_one_context_wait_for_each_other(interpreter):
 
 
 # Languages.
+
+
+def test_bash_code_that_reads_its_input_finds_its_end(interpreter):
+    execution = interpreter.run_code("read line; echo $?; cat; echo after", language="bash")
+    assert "".join(execution.logs.stdout) == "1\nafter\n"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@
 //! `pkg/sentry/kernel/task_cgroup.go`), so that most forks are not counted: a limit of 300 let 9000 through.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where control groups are mounted, if they are.
@@ -39,13 +39,8 @@ impl Cgroup {
         Ok(Self { procs: group.join("cgroup.procs") })
     }
 
-    /// Opens the way into the group, for a process to take before it becomes a user's.
+    /// Opens the way into the group: a process that writes `0` there joins it.
     pub(crate) fn open(&self) -> io::Result<File> {
         OpenOptions::new().write(true).open(&self.procs)
     }
-}
-
-/// Puts the calling process into the group. Allocates nothing, so that it can run after a fork.
-pub(crate) fn join(mut procs: &File) -> io::Result<()> {
-    procs.write_all(b"0")
 }

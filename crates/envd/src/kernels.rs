@@ -1,9 +1,9 @@
 //! Runs the code interpreter, and starts its kernels as users of the sandbox.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,6 +17,9 @@ use crate::users;
 
 /// Whom kernels run as, until the node names another default user.
 const KERNEL_USER: &str = "user";
+
+/// Has no input, and takes all output.
+const NOWHERE: &str = "/dev/null";
 
 impl Guest {
     /// Starts the code interpreter if this template has its kernels; it is to be served then.
@@ -57,7 +60,8 @@ impl Spawner for KernelSpawner {
             io::Error::new(io::ErrorKind::NotFound, format!("no user {}", command.user))
         })?;
         let (stdout, stderr) = outputs(command.output.as_deref())?;
-        let stdio = Stdio3::Files { stdin: Stdio::null(), stdout, stderr };
+        let stdin = File::open(NOWHERE)?.into();
+        let stdio = Stdio3::Files([stdin, stdout, stderr]);
         let program = Program {
             program: command.program.clone(),
             args: command.args,
@@ -79,8 +83,8 @@ impl Spawner for KernelSpawner {
     }
 }
 
-fn outputs(path: Option<&Path>) -> io::Result<(Stdio, Stdio)> {
-    let Some(path) = path else { return Ok((Stdio::null(), Stdio::null())) };
+fn outputs(path: Option<&Path>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let path = path.unwrap_or(Path::new(NOWHERE));
     let file = OpenOptions::new().append(true).create(true).open(path)?;
     Ok((file.try_clone()?.into(), file.into()))
 }

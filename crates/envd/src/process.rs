@@ -4,6 +4,7 @@
 //! killed, or its time is over. After its end it can be connected to for [`LINGER`], so that a client
 //! whose connection broke still learns how it went.
 
+mod launch;
 mod output;
 mod rpc;
 mod spawn;
@@ -96,6 +97,15 @@ impl Process {
         }
         self.signalled.notify_one();
         Ok(())
+    }
+
+    /// Closes its input once it has ended: descriptors are few, and ended processes stay for a while.
+    ///
+    /// Waits for a write in progress, which a process that it left behind may never read.
+    pub(crate) async fn release_input(&self) {
+        if let Input::Pipe(stdin) = &self.input {
+            stdin.lock().await.take();
+        }
     }
 
     fn is_over(&self) -> RpcError {

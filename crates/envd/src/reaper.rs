@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,15 +81,15 @@ impl Reaper {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a command. Blocks until it runs or has failed to.
+    /// Takes on the child that `start` makes, whose id it returns.
     ///
     /// # Errors
     ///
-    /// The system's.
-    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        // Held over the fork, so that the status of a child that ends at once finds its entry.
+    /// Those of `start`, which must have waited for a child that failed.
+    pub fn adopt(&self, start: impl FnOnce() -> io::Result<i32>) -> io::Result<Child> {
+        // Held over the start, so that the status of a child that ends at once finds its entry.
         let mut children = self.children();
-        let pid = command.spawn()?.id().cast_signed();
+        let pid = start()?;
         let (sender, status) = watch::channel(None);
         children.insert(pid, sender);
         drop(children);
@@ -159,7 +159,13 @@ fn wait_for(pid: i32) -> Option<(i32, ExitStatus)> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    fn start(reaper: &Reaper, command: &mut Command) -> Child {
+        reaper.adopt(|| Ok(command.spawn()?.id().cast_signed())).unwrap()
+    }
 
     async fn with_reaper(test: impl AsyncFnOnce(&Reaper)) {
         let reaper = Reaper::new(Reach::Own);
@@ -173,10 +179,9 @@ mod tests {
     async fn every_child_gets_its_own_status() {
         with_reaper(async |reaper| {
             let children: Vec<_> = (0..20)
-                .map(|code| reaper.spawn(Command::new("sh").args(["-c", &format!("exit {code}")])))
+                .map(|code| start(reaper, Command::new("sh").args(["-c", &format!("exit {code}")])))
                 .collect();
             for (code, child) in children.into_iter().enumerate() {
-                let child = child.unwrap();
                 assert_eq!(child.wait().await.code(), i32::try_from(code).ok());
                 assert_eq!(child.status(), Some(child.wait().await), "a status can be asked again");
             }
@@ -188,7 +193,7 @@ mod tests {
     async fn children_of_others_are_left_alone() {
         with_reaper(async |reaper| {
             let mut foreign = Command::new("false").spawn().unwrap();
-            reaper.spawn(&mut Command::new("true")).unwrap().wait().await;
+            start(reaper, &mut Command::new("true")).wait().await;
             assert_eq!(foreign.wait().unwrap().code(), Some(1));
         })
         .await;
@@ -198,7 +203,7 @@ mod tests {
     async fn an_ended_child_is_not_signalled() {
         use std::os::unix::process::CommandExt as _;
         with_reaper(async |reaper| {
-            let child = reaper.spawn(Command::new("sleep").arg("60").process_group(0)).unwrap();
+            let child = start(reaper, Command::new("sleep").arg("60").process_group(0));
             assert!(reaper.signal_group(&child, Signal::SIGKILL).unwrap());
             assert_eq!(child.wait().await.signal(), Some(9));
             assert!(!reaper.signal_group(&child, Signal::SIGKILL).unwrap());

@@ -73,6 +73,18 @@ async fn mistakes_are_told_by_their_codes() {
 }
 
 #[tokio::test]
+async fn an_ended_process_keeps_no_input_open() {
+    let guest = TestGuest::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let told = dir.path().join("told");
+    // A program left behind reads the end of the input that nobody can write to any more.
+    let left = format!("exec 3<&0; (cat <&3; touch {}) 3<&3 >/dev/null 2>&1 &", told.display());
+    let (_, end) = guest.run(&left).await;
+    assert_eq!(end["exitCode"], 0);
+    eventually("the input ends", async || told.exists()).await;
+}
+
+#[tokio::test]
 async fn a_process_outlives_its_client_and_can_be_found_again() {
     let guest = TestGuest::start().await;
     let fields = json!({ "tag": "mine" });

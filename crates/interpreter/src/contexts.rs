@@ -1,17 +1,16 @@
 //! The contexts of a sandbox, in the order in which they were made.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::driver::{Command, Driver, Execution};
 use crate::host::{Host, random_hex};
+use crate::keeper::Keeper;
 use crate::kernel::KernelError;
 use crate::language::Language;
 
@@ -143,20 +142,13 @@ impl Contexts {
         let (executions, executions_receiver) = mpsc::channel(WAITING_EXECUTIONS);
         let (commands, commands_receiver) = mpsc::channel(WAITING_EXECUTIONS);
         let stop = self.stop.child_token();
+        let (host, tracker) = (Arc::clone(&self.host), self.tracker.clone());
         let driver = Driver {
-            host: Arc::clone(&self.host),
-            tracker: self.tracker.clone(),
-            language,
-            cwd: cwd.clone(),
+            keeper: Keeper::new(host, tracker, language, cwd.clone()),
             executions: executions_receiver,
             commands: commands_receiver,
             restores: self.restores.subscribe(),
             stop: stop.clone(),
-            kernel: None,
-            started: Instant::now(),
-            passed: BTreeMap::new(),
-            seed: None,
-            notice: None,
         };
         self.tracker.spawn(driver.run());
         let info = ContextInfo { id, language: language.name(), cwd };

@@ -1,26 +1,23 @@
-//! The owner of one context's kernel: runs executions one after the other, and heals.
+//! The owner of one context: runs executions in its kernel one after the other, and heals.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::host::Host;
-use crate::kernel::{Kernel, KernelError};
-use crate::language::{Changes, Language};
+use crate::client::Client;
+use crate::keeper::Keeper;
+use crate::kernel::KernelError;
 use crate::output;
 use crate::running::{Ended, Running};
+use crate::translate::Translator;
 
-/// A kernel that ended by itself sooner than this after its start is not started again until it
-/// is needed, so that one that cannot live does not use up the machine.
-const SETTLED: Duration = Duration::from_secs(5);
+/// How long a restart waits for a client to take the end of its stream.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Code that waits to be run.
 #[derive(Debug)]
@@ -47,23 +44,12 @@ pub(crate) enum Command {
 
 /// The state of a context; lives in its own task.
 pub(crate) struct Driver {
-    pub(crate) host: Arc<Host>,
-    pub(crate) tracker: TaskTracker,
-    pub(crate) language: Language,
-    pub(crate) cwd: PathBuf,
+    pub(crate) keeper: Keeper,
     pub(crate) executions: mpsc::Receiver<Execution>,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Grows each time that the sandbox was restored.
     pub(crate) restores: watch::Receiver<u64>,
     pub(crate) stop: CancellationToken,
-    pub(crate) kernel: Option<Kernel>,
-    pub(crate) started: Instant,
-    /// Variables of the sandbox that the kernel has.
-    pub(crate) passed: BTreeMap<String, String>,
-    /// A seed that the kernel could not take yet.
-    pub(crate) seed: Option<[u8; 32]>,
-    /// What the next client must know.
-    pub(crate) notice: Option<String>,
 }
 
 impl Driver {
@@ -71,9 +57,7 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
         stop.run_until_cancelled(self.work()).await;
-        if let Some(kernel) = self.kernel.take() {
-            kernel.kill().await;
-        }
+        self.keeper.end().await;
     }
 
     async fn work(&mut self) {
@@ -84,7 +68,7 @@ impl Driver {
                     Some(command) => self.obey(command).await,
                     None => return,
                 },
-                how = ended(&mut self.kernel) => self.mourn(&how).await,
+                how = self.keeper.ended() => self.keeper.mourn(&how).await,
                 execution = self.executions.recv() => match execution {
                     Some(execution) => self.execute(execution).await,
                     None => return,
@@ -96,75 +80,17 @@ impl Driver {
     async fn obey(&mut self, command: Command) {
         match command {
             Command::Start(done) => {
-                let _ = done.send(self.ensure_kernel().await);
+                let _ = done.send(self.keeper.ensure_kernel().await);
             }
             Command::Restart(done) => {
-                let _ = done.send(self.restart().await);
+                let _ = done.send(self.keeper.restart().await);
             }
             Command::Reseed(seed, done) => {
-                self.seed = Some(seed);
-                self.settle("reseed").await;
+                self.keeper.seed = Some(seed);
+                self.keeper.settle("reseed").await;
                 let _ = done.send(());
             }
-            Command::PassEnvs => self.settle("pass variables to").await,
-        }
-    }
-
-    /// Brings the kernel up to date outside of an execution.
-    async fn settle(&mut self, what: &str) {
-        if self.kernel.is_some()
-            && let Err(error) = self.update_kernel().await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, what, "cannot tell a kernel");
-        }
-    }
-
-    /// Ends the kernel, if there is one, and starts another.
-    async fn restart(&mut self) -> Result<(), KernelError> {
-        if let Some(kernel) = self.kernel.take() {
-            kernel.kill().await;
-        }
-        self.notice = None;
-        self.ensure_kernel().await
-    }
-
-    async fn ensure_kernel(&mut self) -> Result<(), KernelError> {
-        if self.kernel.is_some() {
-            return Ok(());
-        }
-        let envs = if self.language.inherits_env() { self.host.envs() } else { BTreeMap::new() };
-        let kernel =
-            Kernel::start(&self.host, &self.tracker, self.language, &self.cwd, &envs).await?;
-        tracing::info!(
-            language = self.language.name(),
-            pid = kernel.process.pid(),
-            "kernel started"
-        );
-        self.kernel = Some(kernel);
-        self.started = Instant::now();
-        self.passed = envs;
-        // It was seeded when it started.
-        self.seed = None;
-        Ok(())
-    }
-
-    /// The kernel has ended by itself while nothing ran.
-    async fn mourn(&mut self, how: &str) {
-        let language = self.language.name();
-        tracing::warn!(language, how, "kernel ended");
-        self.kernel = None;
-        self.notice = Some(format!(
-            "The {language} kernel ended ({how}) and was started anew: its variables are lost.\n"
-        ));
-        if self.started.elapsed() >= SETTLED {
-            self.revive().await;
-        }
-    }
-
-    /// Starts a kernel for whoever comes next; on failure the next execution tries again.
-    async fn revive(&mut self) {
-        if let Err(error) = self.ensure_kernel().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot start a kernel");
+            Command::PassEnvs => self.keeper.settle("pass variables to").await,
         }
     }
 
@@ -172,182 +98,97 @@ impl Driver {
         if execution.lines.is_closed() {
             return;
         }
-        if let Err(error) = self.prepare(&execution).await {
-            // It may be half alive; the next execution gets a new one.
-            self.kernel = None;
-            let text = chain(&error);
-            let _ = execution.lines.send(output::error("KernelError", &text, &text)).await;
-            let _ = execution.lines.send(Bytes::from_static(output::END)).await;
-            return;
-        }
+        let id = match self.begin(&execution).await {
+            Ok(id) => id,
+            Err(error) => {
+                // It may be half alive; the next execution gets a new one.
+                self.keeper.kernel = None;
+                let text = chain(&error);
+                say_last(execution.lines, output::error("KernelError", &text, &text)).await;
+                return;
+            }
+        };
         let extra = execution.env_vars.clone();
         let lines = execution.lines.clone();
-        let ended = self.run_code(execution).await;
-        match ended {
+        match self.see_through(id, execution).await {
             Ended::Completely => {
                 // The client need not wait for what only the next one needs.
                 drop(lines);
-                if let Err(error) = self.take_back(&extra).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot reset variables"
-                    );
-                    self.kernel = None;
-                }
+                self.keeper.take_back(&extra).await;
             }
-            Ended::KernelLost { how } => {
-                tracing::warn!(
-                    language = self.language.name(),
-                    how,
-                    "kernel ended in an execution"
-                );
-                self.kernel = None;
-                let text = format!("The kernel ended ({how}) before the execution was finished");
-                let _ = lines.send(output::error("UnexpectedEndOfExecution", &text, "")).await;
-                let _ = lines.send(Bytes::from_static(output::END)).await;
-                drop(lines);
-                self.revive().await;
-            }
-            Ended::Interrupted { by_force } => {
-                if by_force {
-                    self.notice = Some(format!(
-                        "The {} kernel was started anew, because its last execution was \
-                         interrupted: its variables are lost.\n",
-                        self.language.name()
-                    ));
-                    if let Some(kernel) = self.kernel.take() {
-                        kernel.kill().await;
-                    }
-                    self.revive().await;
-                } else if let Err(error) = self.take_back(&extra).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot reset variables"
-                    );
-                    self.kernel = None;
-                }
-            }
+            Ended::KernelLost { how } => self.replace_lost_kernel(&how, lines).await,
+            Ended::Interrupted { by_force: true } => self.replace_interrupted_kernel().await,
+            Ended::Interrupted { by_force: false } => self.keeper.take_back(&extra).await,
             Ended::Restarted { done } => {
-                let text = "Context was restarted";
-                let _ = lines.try_send(output::error("ContextRestarting", text, ""));
-                let _ = lines.try_send(Bytes::from_static(output::END));
-                drop(lines);
-                let _ = done.send(self.restart().await);
+                let error = output::error("ContextRestarting", "Context was restarted", "");
+                let _ = timeout(FAREWELL, say_last(lines, error)).await;
+                let _ = done.send(self.keeper.restart().await);
             }
         }
     }
 
-    /// Makes the kernel ready for an execution.
-    async fn prepare(&mut self, execution: &Execution) -> Result<(), KernelError> {
-        self.ensure_kernel().await?;
-        self.update_kernel().await?;
-        if !execution.env_vars.is_empty() {
-            let changes =
-                execution.env_vars.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
-            self.change_env(&changes.collect()).await?;
+    /// Sends code to the kernel and returns the id of the request. A kernel that is found dead
+    /// cannot have begun: another one gets the code, once.
+    async fn begin(&mut self, execution: &Execution) -> Result<String, KernelError> {
+        match self.send(execution).await {
+            Err(error @ KernelError::Connection { .. }) => {
+                self.keeper.lose(&chain(&error));
+                self.send(execution).await
+            }
+            sent => sent,
         }
-        Ok(())
     }
 
-    /// Runs code in the kernel, which is there, until it ends or is ended.
-    async fn run_code(&mut self, execution: Execution) -> Ended {
+    async fn send(&mut self, execution: &Execution) -> Result<String, KernelError> {
+        self.keeper.prepare(&execution.env_vars).await?;
         let content = json!({
             "code": execution.code, "silent": false, "store_history": true,
             "user_expressions": {}, "allow_stdin": false, "stop_on_error": false,
         });
-        let Some(kernel) = self.kernel.as_mut() else {
-            return Ended::KernelLost { how: "before it began".into() };
-        };
-        let id = match kernel.ask("execute_request", &content).await {
-            Ok(id) => id,
-            Err(error) => return Ended::KernelLost { how: chain(&error) },
-        };
-        let mut running = Running::new(
-            id,
-            execution.lines,
-            self.language,
-            self.restores.clone(),
-            self.notice.take(),
-            execution.code,
-        );
+        let kernel = self.keeper.kernel.as_mut().expect("it was just prepared");
+        kernel.ask("execute_request", &content).await
+    }
+
+    /// Passes on what the kernel says about its request until the execution ends or is ended.
+    async fn see_through(&mut self, id: String, execution: Execution) -> Ended {
+        let mut client = Client::new(execution.lines);
+        if let Some(text) = self.keeper.notice.take() {
+            client.push(output::printed("stderr", &text));
+        }
+        let language = self.keeper.language;
+        let kernel = self.keeper.kernel.as_mut().expect("it was just asked");
+        let translator = Translator::new(client, id, language, execution.code, kernel.uncounted);
+        let mut running = Running::new(language, translator, self.restores.clone());
         let ended = running.watch(kernel, &mut self.commands).await;
-        self.seed = running.seed.or(self.seed);
+        self.keeper.seed = running.seed.or(self.keeper.seed);
         ended
     }
 
-    /// Gives the kernel what it missed: random states, and variables of the sandbox.
-    async fn update_kernel(&mut self) -> Result<(), KernelError> {
-        let wanted = self.host.envs();
-        if wanted != self.passed {
-            let mut changes: Changes =
-                wanted.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-            for name in self.passed.keys() {
-                changes.entry(name.clone()).or_insert_with(|| self.base_value(name));
-            }
-            self.change_env(&changes).await?;
-            self.passed = wanted;
-        }
-        if let Some(seed) = self.seed.take()
-            && let Some(kernel) = self.kernel.as_mut()
-        {
-            if self.language.answers_requests() {
-                kernel.request_aside(&json!({ "seed": hex(&seed) })).await?;
-            } else if let Some(code) = self.language.reseed_code(&seed) {
-                kernel.run_aside(&code).await?;
-            }
-        }
-        Ok(())
+    async fn replace_lost_kernel(&mut self, how: &str, lines: mpsc::Sender<Bytes>) {
+        let language = self.keeper.language.name();
+        tracing::warn!(language, how, "kernel ended in an execution");
+        self.keeper.kernel = None;
+        let text = format!("The kernel ended ({how}) before the execution was finished");
+        say_last(lines, output::error("UnexpectedEndOfExecution", &text, "")).await;
+        self.keeper.revive().await;
     }
 
-    /// Puts variables of one execution back to what they are for all.
-    async fn take_back(&mut self, extra: &BTreeMap<String, String>) -> Result<(), KernelError> {
-        if extra.is_empty() {
-            return Ok(());
-        }
-        let changes = extra
-            .keys()
-            .map(|name| {
-                let value = self.passed.get(name).cloned().or_else(|| self.base_value(name));
-                (name.clone(), value)
-            })
-            .collect();
-        self.change_env(&changes).await
-    }
-
-    fn base_value(&self, name: &str) -> Option<String> {
-        if self.language.inherits_env() {
-            self.host.base_env(self.language).remove(name)
-        } else {
-            None
-        }
-    }
-
-    async fn change_env(&mut self, changes: &Changes) -> Result<(), KernelError> {
-        let Some(kernel) = self.kernel.as_mut() else { return Ok(()) };
-        if self.language.answers_requests() {
-            kernel.request_aside(&json!({ "env": changes })).await
-        } else {
-            kernel.run_aside(&self.language.env_code(changes)).await
-        }
+    async fn replace_interrupted_kernel(&mut self) {
+        self.keeper.notice = Some(format!(
+            "The {} kernel was started anew, because its last execution was interrupted: its \
+             variables are lost.\n",
+            self.keeper.language.name()
+        ));
+        self.keeper.end().await;
+        self.keeper.revive().await;
     }
 }
 
-/// Waits for the end of the kernel, and meanwhile drops what it publishes: output of threads that
-/// outlived their execution. Never returns without a kernel.
-async fn ended(kernel: &mut Option<Kernel>) -> String {
-    let Some(kernel) = kernel else { return std::future::pending().await };
-    loop {
-        tokio::select! {
-            how = kernel.process.wait() => return how,
-            message = kernel.published.recv() => if message.is_none() {
-                return kernel.process.wait().await;
-            },
-            _ = Kernel::printed(&mut kernel.pipes) => {}
-            reply = kernel.replies.recv() => if reply.is_none() {
-                return kernel.process.wait().await;
-            },
-        }
-    }
+/// Ends a client's stream with an error.
+async fn say_last(lines: mpsc::Sender<Bytes>, error: Bytes) {
+    // A client that has left needs neither.
+    let _ = lines.send(error).await;
+    let _ = lines.send(Bytes::from_static(output::END)).await;
 }
 
 /// An error with its causes, for the user of the sandbox: the kernel is his own.
@@ -360,8 +201,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,10 +13,11 @@ use crate::Config;
 use crate::language::Language;
 
 /// Files that kernels start from, written at each start of the interpreter.
-const STARTUP_FILES: [(&str, &str); 5] = [
+const STARTUP_FILES: [(&str, &str); 6] = [
     ("launch.R", include_str!("../startup/launch.R")),
     ("launch.py", include_str!("../startup/launch.py")),
     ("overwinter_bash.py", include_str!("../startup/overwinter_bash.py")),
+    ("overwinter_charts.py", include_str!("../startup/overwinter_charts.py")),
     ("overwinter_flow.py", include_str!("../startup/overwinter_flow.py")),
     ("overwinter_python.py", include_str!("../startup/overwinter_python.py")),
 ];
@@ -98,7 +99,7 @@ impl Host {
             ("PIP_DISABLE_PIP_VERSION_CHECK", "1".into()),
         ]
         .into_iter()
-        .chain(language.own_env().iter().map(|(name, value)| (*name, (*value).to_owned())))
+        .chain(language.own_env())
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::snippet;
+use crate::{memory, snippet};
 
 /// A language that a context can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +121,18 @@ impl Language {
     }
 
     /// Variables that its kernel needs beside those of all.
-    pub(crate) const fn own_env(self) -> &'static [(&'static str, &'static str)] {
+    pub(crate) fn own_env(self) -> Vec<(&'static str, String)> {
         match self {
-            // Results are read by programs, not on terminals.
-            Self::JavaScript | Self::TypeScript => {
-                &[("NO_COLOR", "1"), ("DENO_NO_UPDATE_CHECK", "1")]
-            }
-            _ => &[],
+            Self::JavaScript | Self::TypeScript => vec![
+                // Results are read by programs, not on terminals.
+                ("NO_COLOR", "1".into()),
+                ("DENO_NO_UPDATE_CHECK", "1".into()),
+                (
+                    "DENO_V8_FLAGS",
+                    format!("--max-old-space-size={}", memory::javascript_heap_mib()),
+                ),
+            ],
+            _ => Vec::new(),
         }
     }
 
@@ -165,6 +170,11 @@ impl Language {
             Self::JavaScript | Self::TypeScript => Interrupt::Restart,
             Self::Java => Interrupt::Message,
         }
+    }
+
+    /// True if its kernel says of results no more than that they are displayed.
+    pub(crate) const fn displays_results(self) -> bool {
+        matches!(self, Self::R)
     }
 
     /// True if its kernel prints to the pipes in its directory.

@@ -2,20 +2,26 @@
 //!
 //! The guest agent runs it on port 49999 of each sandbox. Its surface is CONTRACT.md section 4.
 
+mod client;
 mod contexts;
+mod departure;
 mod dial;
 mod driver;
+mod fence;
 mod host;
 mod http;
+mod keeper;
 mod kernel;
 mod language;
 mod local;
+mod memory;
 mod message;
 mod output;
 mod pipes;
 mod process;
 mod running;
 mod snippet;
+mod translate;
 mod zmtp;
 
 use std::collections::BTreeMap;

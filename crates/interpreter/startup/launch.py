@@ -29,10 +29,12 @@ def main():
     app.config.HistoryManager.hist_file = ":memory:"
     app.config.IPKernelApp.quiet = True
     if flavour == "bash":
-        app.kernel_class = load("overwinter_bash").kernel_class()
+        # The connection file is the last argument, in the directory of this kernel alone.
+        directory = os.path.dirname(sys.argv[-1])
+        app.kernel_class = load("overwinter_bash").kernel_class(directory)
     app.initialize(sys.argv[1:])
     if flavour == "python":
-        load("overwinter_python").install(app, flow)
+        load("overwinter_python").install(app, flow, load("overwinter_charts"))
     app.start()
 
 

@@ -1,6 +1,8 @@
 """bash_kernel, without its waits, its reading line by line, and its silence after errors."""
 
+import os
 import re
+import shlex
 
 import pexpect
 from bash_kernel import kernel
@@ -9,7 +11,8 @@ from bash_kernel import kernel
 RICH = "bash_kernel: saved "
 
 
-def kernel_class():
+def kernel_class(directory):
+    BashKernel.code_file = os.path.join(directory, "code")
     pexpect.spawn = Terminal
     kernel.IREPLWrapper._expect_prompt = read_until_prompt(kernel.IREPLWrapper._expect_prompt)
     return BashKernel
@@ -29,6 +32,18 @@ class BashKernel(kernel.BashKernel):
             super().process_output(output)
         elif output:
             self.send_response(self.iopub_socket, "stream", {"name": "stdout", "text": output})
+
+    # ipykernel passes on what the signature names.
+    def do_execute(
+        self, code, silent, store_history=True, user_expressions=None, allow_stdin=False
+    ):
+        # Typed, code that reads its input would read what is typed after it, or wait for ever.
+        # An `eval` of all of it has an input of its own, which is at its end.
+        if code.strip():
+            with open(self.code_file, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(code)
+            code = f'eval "$(<{shlex.quote(self.code_file)})" </dev/null'
+        return super().do_execute(code, silent, store_history, user_expressions, allow_stdin)
 
     async def execute_request(self, stream, ident, parent):
         # An exception here would leave the client without an answer.

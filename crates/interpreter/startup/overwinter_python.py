@@ -7,7 +7,6 @@ import json
 import math
 import os
 import sys
-import warnings
 
 from IPython.core.formatters import BaseFormatter, JSONFormatter
 from traitlets import ObjectName, Unicode
@@ -17,13 +16,15 @@ LARGEST_TABLE_CELLS = 1_000_000
 LARGEST_JSON_CHARACTERS = 8 << 20
 
 
-def install(app, flow):
+def install(app, flow, charts):
     formatter = app.shell.display_formatter
+    ChartFormatter.charts = charts
     for kind in (TableFormatter, ChartFormatter, StructureFormatter):
         added = kind(parent=formatter)
         formatter.formatters[added.format_type] = added
     flow.bound_displays(app.shell.display_pub, app.iopub_thread)
-    sys.meta_path.insert(0, PillowFinder())
+    patches = {**PATCHES, "matplotlib.axes._axes": charts.record_boxes}
+    sys.meta_path.insert(0, PatchingFinder(patches))
     app.kernel.control_handlers["overwinter_request"] = answer(app.kernel)
 
 
@@ -83,21 +84,8 @@ class ChartFormatter(BaseFormatter):
 
     def __call__(self, obj):
         if isinstance(obj, loaded("matplotlib.figure", "Figure")):
-            return chart(obj)
+            return plain(self.charts.read(obj))
         return super().__call__(obj)
-
-
-def chart(figure):
-    # The picture matters more than the data in it: e2b-charts raises for some charts, for
-    # instance for a box without a whisker.
-    try:
-        from e2b_charts import chart_figure_to_dict
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return plain(chart_figure_to_dict(figure))
-    except Exception:
-        return None
 
 
 class StructureFormatter(JSONFormatter):
@@ -121,10 +109,11 @@ def number(value):
     raise TypeError
 
 
-class PillowFinder(importlib.abc.MetaPathFinder):
-    """Shows pictures that are shown or saved, from the moment that Pillow is imported."""
+class PatchingFinder(importlib.abc.MetaPathFinder):
+    """Changes modules at the moment that they are imported."""
 
-    patches = {}
+    def __init__(self, patches):
+        self.patches = patches
 
     def find_spec(self, name, path, target=None):
         patch = self.patches.get(name)
@@ -169,7 +158,8 @@ def show_images_inline(module):
     module.show = show
 
 
-PillowFinder.patches = {
+# Pictures are displayed when they are shown or saved.
+PATCHES = {
     "PIL.Image": show_saved_images,
     "PIL.ImageShow": show_images_inline,
 }

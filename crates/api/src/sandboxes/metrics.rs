@@ -15,6 +15,10 @@ use crate::query::Query;
 /// The most sandboxes that are asked for at once. Source: E2B's API description.
 const MOST_AT_ONCE: usize = 100;
 
+/// From here on a number of a time counts milliseconds: as seconds it would be the year 5138, and as
+/// milliseconds it is 1973.
+const FIRST_MILLIS: u64 = 100_000_000_000;
+
 /// A sandbox's usage over time, oldest first.
 pub(crate) async fn of_one(
     caller: Caller,
@@ -23,8 +27,7 @@ pub(crate) async fn of_one(
     query: Query,
 ) -> Result<Json<Vec<SandboxMetric>>, ApiError> {
     let moment = |name| -> Result<Option<Timestamp>, ApiError> {
-        let seconds = query.parsed::<u64>(name)?;
-        Ok(seconds.map(|seconds| Timestamp::from_unix_millis(seconds.saturating_mul(1000))))
+        Ok(query.parsed::<u64>(name)?.map(time_of))
     };
     let (from, to) = (moment("start")?, moment("end")?);
     if from.zip(to).is_some_and(|(from, to)| from > to) {
@@ -59,6 +62,14 @@ pub(crate) async fn of_many(
     Ok(Json(answer))
 }
 
+/// The moment of a number of seconds or milliseconds since 1970.
+///
+/// The API's description says seconds, and clients of it send milliseconds too.
+fn time_of(number: u64) -> Timestamp {
+    let is_millis = number >= FIRST_MILLIS;
+    Timestamp::from_unix_millis(if is_millis { number } else { number.saturating_mul(1000) })
+}
+
 fn show(sample: &Sample) -> SandboxMetric {
     let metrics = &sample.metrics;
     SandboxMetric {
@@ -71,5 +82,22 @@ fn show(sample: &Sample) -> SandboxMetric {
         mem_cache: metrics.mem_cache,
         disk_used: metrics.disk_used,
         disk_total: metrics.disk_total,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_milliseconds() {
+        for (number, millis) in [
+            (0, 0),
+            (1_790_000_000, 1_790_000_000_000),
+            (1_790_000_000_123, 1_790_000_000_123),
+            (u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(time_of(number), Timestamp::from_unix_millis(millis));
+        }
     }
 }

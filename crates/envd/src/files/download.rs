@@ -1,10 +1,11 @@
 //! `GET /files`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, SeekFrom};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use async_compression::tokio::bufread::GzipEncoder;
@@ -12,18 +13,19 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use futures::stream::StreamExt as _;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, IF_RANGE,
     LAST_MODIFIED, RANGE, VARY,
 };
 use http::{Response as HttpResponse, StatusCode};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, BufReader};
+use tokio::io::BufReader;
 use tokio_util::io::ReaderStream;
 
 use super::access::{self, FileQuery};
+use super::encoding::Encoding;
+use super::pieces::{self, Pieces};
 use super::range::{self, Ranges};
 use super::signature::Operation;
 use crate::act::perform;
@@ -33,14 +35,12 @@ use crate::http_error::HttpError;
 use crate::paths;
 use crate::users::User;
 
-/// How much is read at a time.
+/// How much of a file without a known size, or to be packed, is read at a time.
 const PIECE_BYTES: usize = 64 << 10;
-
-type Pieces = BoxStream<'static, io::Result<Bytes>>;
 
 /// A file that is open for reading.
 struct Source {
-    file: tokio::fs::File,
+    file: File,
     path: PathBuf,
     /// None if the kernel makes the content up as it is read.
     size: Option<u64>,
@@ -58,7 +58,10 @@ pub(super) async fn download(
     let user = access::user(&guest, query.username.as_deref())?;
     let path = paths::resolve(query.path.as_deref().unwrap_or_default(), &user)
         .map_err(|error| HttpError::bad_request(format!("error resolving path: {error}")))?;
-    let encoding = accepted_encoding(&headers)?;
+    let encoding = Encoding::accepted(header(&headers, &ACCEPT_ENCODING)).ok_or_else(|| {
+        let words = "no acceptable encoding: gzip and identity are offered";
+        HttpError::new(StatusCode::NOT_ACCEPTABLE, words)
+    })?;
     let source = blocking(move || open(path, &user)).await?;
     let etag = header(&headers, &IF_NONE_MATCH);
     if etag.is_some_and(|etag| etag == "*" || etag.contains(&source.etag)) {
@@ -72,8 +75,10 @@ pub(super) async fn download(
             set(error.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
             Ok(error)
         }
-        (Ranges::Parts(parts), Some(size)) if encoding.identity => partial(source, parts, size),
-        _ if encoding.gzip && header(&headers, &RANGE).is_none() => Ok(zipped(source)),
+        (Ranges::Parts(parts), Some(size)) if encoding.identity => {
+            Ok(partial(source, &parts, size))
+        }
+        _ if encoding.prefers_gzip() && header(&headers, &RANGE).is_none() => Ok(zipped(source)),
         _ if encoding.identity => Ok(whole(source)),
         _ => Ok(zipped(source)),
     }
@@ -105,7 +110,7 @@ fn open(path: PathBuf, user: &User) -> Result<Source, HttpError> {
     let is_made_up = !metadata.is_file() || metadata.len() == 0 || is_virtual(&path);
     let nanos = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
     Ok(Source {
-        file: tokio::fs::File::from_std(file),
+        file,
         path,
         size: (!is_made_up).then_some(metadata.len()),
         etag: format!("\"{:x}-{nanos:x}-{:x}\"", metadata.ino(), metadata.len()),
@@ -135,41 +140,6 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
-}
-
-/// What the client can unpack.
-struct Encoding {
-    gzip: bool,
-    identity: bool,
-}
-
-/// Reads `Accept-Encoding`. Source: RFC 9110, section 12.5.3.
-fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, HttpError> {
-    let Some(text) = header(headers, &ACCEPT_ENCODING) else {
-        return Ok(Encoding { gzip: false, identity: true });
-    };
-    let (mut gzip, mut identity, mut any) = (None, None, None);
-    for item in text.split(',') {
-        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
-        let is_accepted = weight.is_ok_and(|weight| weight > 0.0);
-        match name.trim().to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => gzip = Some(is_accepted),
-            "identity" => identity = Some(is_accepted),
-            "*" => any = Some(is_accepted),
-            _ => {}
-        }
-    }
-    let encoding = Encoding {
-        gzip: gzip.unwrap_or(false)
-            || (gzip.is_none() && any == Some(true) && identity == Some(false)),
-        identity: identity.or(any).unwrap_or(true),
-    };
-    if !encoding.gzip && !encoding.identity {
-        let words = "no acceptable encoding: gzip and identity are offered";
-        return Err(HttpError::new(StatusCode::NOT_ACCEPTABLE, words));
-    }
-    Ok(encoding)
 }
 
 /// The part that is asked for, unless the file is another than the client thinks.
@@ -247,72 +217,58 @@ fn whole(source: Source) -> Response {
     let body = match source.size {
         Some(size) => {
             let described = described.with(CONTENT_LENGTH, &size.to_string());
-            return described.body(Body::from_stream(part(source.file, 0..size))).into_response();
+            let pieces = pieces::read(Arc::new(source.file), 0..size);
+            return described.body(Body::from_stream(pieces)).into_response();
         }
-        None => Body::from_stream(ReaderStream::with_capacity(source.file, PIECE_BYTES)),
+        None => {
+            let file = tokio::fs::File::from_std(source.file);
+            Body::from_stream(ReaderStream::with_capacity(file, PIECE_BYTES))
+        }
     };
     described.body(body).into_response()
 }
 
 fn zipped(source: Source) -> Response {
     let described = describe(&source, StatusCode::OK).with(CONTENT_ENCODING, "gzip");
-    let reader = BufReader::with_capacity(PIECE_BYTES, source.file);
+    let file = tokio::fs::File::from_std(source.file);
+    let reader = BufReader::with_capacity(PIECE_BYTES, file);
     let encoder = GzipEncoder::with_quality(reader, async_compression::Level::Fastest);
     let body = Body::from_stream(ReaderStream::with_capacity(encoder, PIECE_BYTES));
     described.body(body).into_response()
 }
 
-/// The bytes of a range. A file that became shorter meanwhile breaks the answer off.
-fn part(file: tokio::fs::File, range: Range<u64>) -> Pieces {
-    let pieces = async move {
-        let mut file = file;
-        file.seek(SeekFrom::Start(range.start)).await?;
-        let length = range.end - range.start;
-        let read = ReaderStream::with_capacity(file.take(length), PIECE_BYTES);
-        Ok::<_, io::Error>(read)
-    };
-    futures::stream::once(pieces).try_flatten().boxed()
-}
-
-fn partial(source: Source, parts: Vec<Range<u64>>, size: u64) -> Result<Response, HttpError> {
+fn partial(source: Source, parts: &[Range<u64>], size: u64) -> Response {
     let described = describe(&source, StatusCode::PARTIAL_CONTENT);
-    if let [range] = parts.as_slice() {
+    let file = Arc::new(source.file);
+    if let [range] = parts {
         let described = described
             .with(CONTENT_RANGE, &content_range(range, size))
             .with(CONTENT_LENGTH, &(range.end - range.start).to_string());
-        let body = Body::from_stream(part(source.file, range.clone()));
-        return Ok(described.body(body).into_response());
+        let body = Body::from_stream(pieces::read(file, range.clone()));
+        return described.body(body).into_response();
     }
     let boundary = format!("{:032x}", rand::random::<u128>());
     let kind = content_type(&source.path);
     let mut length = 0;
-    let mut pieces: Vec<Pieces> = Vec::new();
-    for range in &parts {
+    let mut bodies: Vec<Pieces> = Vec::new();
+    for range in parts {
         let head = format!(
             "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {}\r\n\r\n",
             content_range(range, size)
         );
         length += head.len() as u64 + (range.end - range.start);
-        pieces.push(futures::stream::iter([Ok(Bytes::from(head))]).boxed());
-        pieces.push(part(reopen(&source.file)?, range.clone()));
+        bodies.push(pieces::text(head));
+        bodies.push(pieces::read(Arc::clone(&file), range.clone()));
     }
     let tail = format!("\r\n--{boundary}--\r\n");
     length += tail.len() as u64;
-    pieces.push(futures::stream::iter([Ok(Bytes::from(tail))]).boxed());
-    let body = Body::from_stream(futures::stream::iter(pieces).flatten());
-    Ok(described
+    bodies.push(pieces::text(tail));
+    let body = Body::from_stream(futures::stream::iter(bodies).flatten());
+    described
         .with(CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"))
         .with(CONTENT_LENGTH, &length.to_string())
         .body(body)
-        .into_response())
-}
-
-/// The same open file once more. They share one position, which is fine for parts read in turn.
-fn reopen(file: &tokio::fs::File) -> Result<tokio::fs::File, HttpError> {
-    let descriptor = std::os::fd::AsFd::as_fd(file).try_clone_to_owned();
-    let descriptor =
-        descriptor.map_err(|error| HttpError::from_io("open the file again", &error))?;
-    Ok(tokio::fs::File::from_std(File::from(descriptor)))
+        .into_response()
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {

@@ -1,24 +1,21 @@
-//! Starts a program as a user of the sandbox.
-
-#![allow(unsafe_code, reason = "a child becomes a user's between fork and exec")]
+//! What it takes to start a program for a user of the sandbox.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::fs::File;
+use std::ffi::{CString, NulError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
-use crate::cgroup::{self, Cgroup};
+use super::launch::Launch;
+use crate::cgroup::Cgroup;
 use crate::reaper::{Child, Reaper};
 use crate::users::User;
 
 /// What to start.
 #[derive(Debug)]
 pub(crate) struct Program {
+    /// Its path, or a name that is looked for in the `PATH` of `env`.
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
     /// All variables; nothing is inherited.
@@ -30,8 +27,8 @@ pub(crate) struct Program {
 /// Where its input and output go.
 #[derive(Debug)]
 pub(crate) enum Stdio3 {
-    /// To these three.
-    Files { stdin: Stdio, stdout: Stdio, stderr: Stdio },
+    /// Standard input, output and error.
+    Files([OwnedFd; 3]),
     /// All to a terminal, which becomes its controlling one.
     Terminal(OwnedFd),
 }
@@ -45,65 +42,50 @@ pub(crate) fn spawn(
     program: Program,
     stdio: Stdio3,
 ) -> io::Result<Child> {
-    let mut command = Command::new(&program.program);
-    command.args(&program.args).env_clear().envs(&program.env);
     let is_terminal = matches!(stdio, Stdio3::Terminal(_));
-    match stdio {
-        Stdio3::Files { stdin, stdout, stderr } => {
-            command.stdin(stdin).stdout(stdout).stderr(stderr);
-        }
-        Stdio3::Terminal(terminal) => {
-            command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
-        }
-    }
-    let become_user = Become {
-        procs: cgroup.map(Cgroup::open).transpose()?,
-        is_root: nix::unistd::geteuid().is_root(),
-        is_terminal,
-        user: program.user,
-        cwd: CString::new(program.cwd.as_os_str().as_bytes())?,
+    let stdio = match stdio {
+        Stdio3::Files(files) => files,
+        Stdio3::Terminal(terminal) => [terminal.try_clone()?, terminal.try_clone()?, terminal],
     };
-    // SAFETY: `run` makes system calls only; it neither allocates nor takes locks.
-    unsafe { command.pre_exec(move || become_user.run()) };
-    reaper.spawn(&mut command)
+    let path_variable = program.env.get("PATH").map_or("", String::as_str);
+    let args = program.args.iter().map(|argument| CString::new(argument.as_bytes()));
+    let env = program.env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    let launch = Launch {
+        paths: candidates(&program.program, path_variable)?,
+        args: [c_string(&program.program)].into_iter().chain(args).collect::<Result<_, _>>()?,
+        env: env.collect::<Result<_, _>>()?,
+        cwd: c_string(&program.cwd)?,
+        stdio,
+        is_terminal,
+        procs: cgroup.map(Cgroup::open).transpose()?,
+        user: nix::unistd::geteuid().is_root().then_some(program.user),
+    };
+    reaper.adopt(|| launch.start())
 }
 
-/// What the child does between fork and exec.
-struct Become {
-    procs: Option<File>,
-    is_root: bool,
-    is_terminal: bool,
-    user: User,
-    cwd: CString,
+fn c_string(path: &Path) -> Result<CString, NulError> {
+    CString::new(path.as_os_str().as_bytes())
 }
 
-impl Become {
-    fn run(&self) -> io::Result<()> {
-        if let Some(procs) = &self.procs {
-            cgroup::join(procs)?;
-        }
-        if self.is_terminal {
-            nix::unistd::setsid()?;
-            // SAFETY: descriptor 0 is the terminal, and the call takes a number.
-            check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
-        } else {
-            // SAFETY: the call takes numbers only.
-            check(unsafe { libc::setpgid(0, 0) })?;
-        }
-        if self.is_root {
-            let groups = &self.user.groups;
-            // SAFETY: the pointer and the length are of one slice that outlives the call.
-            check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
-            // SAFETY: the calls take numbers only.
-            check(unsafe { libc::setgid(self.user.gid) })?;
-            // SAFETY: as above.
-            check(unsafe { libc::setuid(self.user.uid) })?;
-        }
-        // SAFETY: the string ends with a zero byte and outlives the call.
-        check(unsafe { libc::chdir(self.cwd.as_ptr()) })
+/// Where a program may be. Source: execvp(3).
+fn candidates(program: &Path, path_variable: &str) -> Result<Vec<CString>, NulError> {
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(program)?]);
     }
+    path_variable
+        .split(':')
+        .map(|directory| c_string(&Path::new(directory).join(program)))
+        .collect()
 }
 
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_for_on_the_path_and_a_path_is_not() {
+        let found = |program: &str| candidates(Path::new(program), "/a:/b/").unwrap();
+        assert_eq!(found("sh"), [c"/a/sh", c"/b/sh"].map(CString::from));
+        assert_eq!(found("./sh"), [c"./sh"].map(CString::from));
+    }
 }

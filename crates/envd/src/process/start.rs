@@ -1,10 +1,9 @@
 //! Starts a process for a client, and sees it through to its end.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -138,14 +137,15 @@ fn pipes(with_stdin: bool) -> io::Result<(Stdio3, Input, Vec<Source>)> {
     let (stderr_sender, stderr) = pipe::pipe()?;
     let (stdin, input) = if with_stdin {
         let (sender, receiver) = pipe::pipe()?;
-        (Stdio::from(receiver.into_blocking_fd()?), Some(sender))
+        (receiver.into_blocking_fd()?, Some(sender))
     } else {
-        (Stdio::null(), None)
+        (File::open("/dev/null")?.into(), None)
     };
-    let blocking =
-        |sender: pipe::Sender| sender.into_blocking_fd().map(|fd: OwnedFd| Stdio::from(fd));
-    let stdio =
-        Stdio3::Files { stdin, stdout: blocking(stdout_sender)?, stderr: blocking(stderr_sender)? };
+    let stdio = Stdio3::Files([
+        stdin,
+        stdout_sender.into_blocking_fd()?,
+        stderr_sender.into_blocking_fd()?,
+    ]);
     let sources =
         vec![Source::Pipe(Channel::Stdout, stdout), Source::Pipe(Channel::Stderr, stderr)];
     Ok((stdio, Input::Pipe(Mutex::new(input)), sources))
@@ -175,7 +175,10 @@ fn see_through(
         guest.events().add("info", "process ended", &about);
         watched.ended.send_replace(Some(ended));
         watched.output.close();
-        sleep_active(LINGER).await;
+        tokio::select! {
+            () = async { watched.release_input().await; std::future::pending().await } => {}
+            () = sleep_active(LINGER) => {}
+        }
         guest.processes().remove(&watched);
     });
     process

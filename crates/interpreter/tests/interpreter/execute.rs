@@ -1,8 +1,11 @@
 //! What an execution streams, and how it ends.
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{start, text_of, types};
+use crate::support::{printed, start, text_of, types};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 #[tokio::test]
@@ -38,6 +41,23 @@ async fn a_kernel_that_dies_is_told_and_replaced() {
     assert_eq!(error["name"], "UnexpectedEndOfExecution");
     assert!(error["value"].as_str().unwrap().contains("exit code 3"));
     assert_eq!(running.text("1 + 1").await, "2");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn code_for_a_kernel_that_died_unnoticed_runs_in_another() {
+    let Some(running) = start(None).await else { return };
+    for _ in 0..3 {
+        let pid: i32 = running.text("import os; os.getpid()").await.parse().unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        // Until it is gone it may take the code, and nobody could tell how far it came.
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let lines = running.run(json!({ "code": "1 + 1" })).await;
+        assert_eq!(text_of(&lines), "2");
+        assert!(printed(&lines, "stderr").contains("variables are lost"), "{lines:?}");
+    }
     running.stop().await;
 }
 

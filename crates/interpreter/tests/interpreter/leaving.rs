@@ -7,16 +7,29 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Code that would run much longer than a test, and tells in `done` if it was let.
-const LONG: &str = "import time\ndone = False\ntime.sleep(4)\ndone = True";
+const LONG: &str = "import time\ndone = False\ntime.sleep(20)\ndone = True";
 
 #[tokio::test]
 async fn a_client_that_leaves_stops_its_code() {
     let Some(running) = start(None).await else { return };
     let left = timeout(Duration::from_millis(500), running.run(json!({ "code": LONG }))).await;
     assert!(left.is_err());
-    let began = Instant::now();
     assert_eq!(running.text("done").await, "False");
-    assert!(began.elapsed() < Duration::from_secs(3), "it was interrupted");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_flood_stops_it() {
+    let Some(running) = start(None).await else { return };
+    let mut answer = running.send(json!({ "code": "while True: print('x' * 1000)" })).await;
+    // Long enough for the clock to seem to have stood still, had nobody looked at it meanwhile.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(12) {
+        assert!(answer.chunk().await.unwrap().is_some(), "it floods for ever");
+    }
+    drop(answer);
+    let next = timeout(Duration::from_secs(90), running.text("'next'")).await;
+    assert_eq!(next.expect("the flood was interrupted"), "next");
     running.stop().await;
 }
 

@@ -4,5 +4,6 @@
 
 mod contexts;
 mod execute;
+mod languages;
 mod leaving;
 mod support;

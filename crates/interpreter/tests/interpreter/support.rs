@@ -100,3 +100,9 @@ pub(crate) fn text_of(lines: &[Value]) -> String {
 pub(crate) fn types(lines: &[Value]) -> Vec<&str> {
     lines.iter().filter_map(|line| line["type"].as_str()).collect()
 }
+
+/// All that was printed to `stdout` or `stderr`.
+pub(crate) fn printed(lines: &[Value], stream: &str) -> String {
+    let printed = lines.iter().filter(|line| line["type"] == stream);
+    printed.filter_map(|line| line["text"].as_str()).collect()
+}
