@@ -164,5 +164,5 @@ fn place(digest: String, partial: &Path, to: &Path, cancel: &Cancel) -> Result<(
     entry_of(&open(digest, partial)?, cancel)?;
     disk::sync(partial)?;
     disk::rename(partial, to)?;
-    Ok(disk::sync(to.parent().unwrap_or(Path::new("/")))?)
+    Ok(disk::sync(to.parent().unwrap_or_else(|| Path::new("/")))?)
 }
