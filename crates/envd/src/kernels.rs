@@ -84,7 +84,7 @@ impl Spawner for KernelSpawner {
 }
 
 fn outputs(path: Option<&Path>) -> io::Result<(OwnedFd, OwnedFd)> {
-    let path = path.unwrap_or(Path::new(NOWHERE));
+    let path = path.unwrap_or_else(|| Path::new(NOWHERE));
     let file = OpenOptions::new().append(true).create(true).open(path)?;
     Ok((file.try_clone()?.into(), file.into()))
 }

@@ -22,7 +22,7 @@ fn heap_mib(total_mib: u64) -> u64 {
     (total_mib * 3 / 8).clamp(SMALLEST_HEAP_MIB, LARGEST_HEAP_MIB)
 }
 
-/// Reads proc_meminfo(5).
+/// Reads `proc_meminfo(5)`.
 fn total_mib(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
