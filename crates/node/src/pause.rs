@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ow_engine::RunState;
 use ow_node_api::{NodeError, Pause, Paused};
 use ow_snapshots::{About, Bytes, Cancel, Partial, Safety, SnapshotError, TemplateRef, Written};
 use ow_types::{Durability, PauseMode, Phases, SandboxId};
@@ -31,6 +32,9 @@ pub(crate) async fn pause(inner: &Arc<Inner>, pause: Pause) -> Result<Paused, No
     let Some(placed) = run.placed().filter(|_| run.is_ready()) else {
         return was_paused(inner, &pause).await;
     };
+    if pause.frozen && !stands_still(inner, &placed).await? {
+        return Err(run.called_off());
+    }
     let mut watch = Stopwatch::begin();
     let guest_healthy = if pause.frozen {
         run.was_healthy.load(Ordering::Relaxed)
@@ -55,6 +59,14 @@ pub(crate) async fn pause(inner: &Arc<Inner>, pause: Pause) -> Result<Paused, No
     watch.lap("release");
     let (durability, bytes) = (pause.durability, by_name(bytes));
     Ok(Paused { durability, phases: watch.phases, bytes, guest_healthy })
+}
+
+/// Whether a run that was frozen is so still: a thaw may have come between the call of the pause and
+/// its turn, and what was thawed must not be ended.
+async fn stands_still(inner: &Inner, placed: &Placed) -> Result<bool, NodeError> {
+    let name = &placed.place.execution;
+    let state = inner.engine.state(name).await.map_err(|error| errors::engine(name, &error))?;
+    Ok(state == Some(RunState::Frozen))
 }
 
 /// What a commit does for a level of durability; the levels beyond are `secure`'s.
