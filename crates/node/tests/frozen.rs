@@ -325,6 +325,12 @@ fn what_is_frozen_can_be_thawed_or_killed() {
                 world.node.thaw(&sandbox.execution).await.unwrap();
             }
             assert_eq!(sandbox.count().await, 1);
+            // A pause that was asked for before the thaw, and has its turn after it, ends nothing.
+            let snapshot = SnapshotId::random();
+            let late = Pause { frozen: true, ..sandbox.pause(&snapshot) };
+            world.node.pause(late).await.unwrap_err();
+            assert_eq!(sandbox.count().await, 2);
+            assert!(world.node.stored().await.unwrap().is_empty());
             world.node.freeze(&sandbox.execution).await.unwrap();
             world.node.kill(&sandbox.execution).await.unwrap();
             let gone = world.node.freeze(&sandbox.execution).await.unwrap_err();
