@@ -138,12 +138,12 @@ impl SandboxRecord {
         named
     }
 
-    /// Applies `change` wherever the record names the snapshot; whether it does.
-    pub fn change_snapshot(&mut self, id: &SnapshotId, change: impl Fn(&mut SnapshotRef)) -> bool {
+    /// Applies `change` wherever the record names the snapshot.
+    pub fn change_snapshot(&mut self, id: &SnapshotId, change: impl Fn(&mut SnapshotRef)) {
         let places =
             [self.state.snapshot_mut(), self.snapshot.as_mut(), self.previous_snapshot.as_mut()];
         let named = places.into_iter().flatten().filter(|snapshot| snapshot.id == *id);
-        named.map(change).count() > 0
+        named.for_each(change);
     }
 
     /// When it was paused; none unless it is.

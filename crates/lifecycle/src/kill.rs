@@ -11,12 +11,6 @@ use crate::failure::Failure;
 use crate::work::{self, Remains};
 use crate::{Lifecycle, Result};
 
-/// How long until a kill that failed is tried again; doubled by each failure.
-const FIRST_DELAY: Duration = Duration::from_millis(250);
-
-/// At the most 250 ms * 2^7 = 32 s.
-const MOST_DOUBLINGS: u32 = 7;
-
 impl Lifecycle {
     /// Ends a sandbox and deletes its snapshots.
     ///
@@ -87,7 +81,7 @@ impl Driver {
             answer_all(&mut self.joined.kills, &Err(failure.clone()));
             let error = failure.clone().about(&self.record.id);
             self.shared.tell_failed(&self.record, "killed", &error);
-            let delay = FIRST_DELAY * 2_u32.pow(self.failed_kills.min(MOST_DOUBLINGS));
+            let delay = work::again_after(self.failed_kills);
             self.failed_kills += 1;
             if let Some(remains) = self.remains.take() {
                 self.work = Some(self.kill_work(remains, delay));

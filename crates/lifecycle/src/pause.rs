@@ -42,13 +42,6 @@ impl Lifecycle {
 /// How safe a pause is before its answer, unless the caller asks for another level.
 pub(crate) const USUAL: Durability = Durability::DurableLocal;
 
-/// How long until what is acknowledged to be paused is tried to be saved again; doubled by each
-/// failure.
-const SAVE_AGAIN: Duration = Duration::from_millis(250);
-
-/// At the most 250 ms * 2^7 = 32 s.
-const MOST_DOUBLINGS: u32 = 7;
-
 /// Makes `newest` the newest snapshot, and returns one that is needed no more.
 ///
 /// The one before stays until the newest is proven. Where the one before is not proven itself, as
@@ -202,7 +195,7 @@ impl Driver {
         let State::Pausing { execution, snapshot, .. } = self.record.state.clone() else { return };
         let delay = match self.failed_saves {
             0 => Duration::ZERO,
-            failures => SAVE_AGAIN * 2_u32.pow((failures - 1).min(MOST_DOUBLINGS)),
+            failures => work::again_after(failures - 1),
         };
         let pause = self.pause_of(execution, snapshot, Durability::DurableLocal);
         self.work = Some(work::pause(Arc::clone(&self.shared), pause, delay));

@@ -137,18 +137,12 @@ impl Driver {
 
     async fn note_secured(&mut self, snapshot: &SnapshotId, level: Durability) {
         let mut next = self.record.clone();
-        let mut generation = None;
-        for named in next.snapshots() {
-            if named.id == *snapshot {
-                generation = Some(named.generation);
-            }
-        }
-        if !next.change_snapshot(snapshot, |named| named.durability = level) {
-            return;
-        }
+        let named = next.snapshots().into_iter().find(|named| named.id == *snapshot);
+        let Some(generation) = named.map(|named| named.generation) else { return };
+        next.change_snapshot(snapshot, |named| named.durability = level);
         if let Some(report) = &mut next.last_transition
             && report.kind == TransitionKind::Paused
-            && Some(report.generation) == generation
+            && report.generation == generation
         {
             report.durability = Some(level);
         }

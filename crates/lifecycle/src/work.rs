@@ -30,6 +30,17 @@ pub(crate) const SHORT_LIMIT: Duration = Duration::from_secs(15);
 /// How long a healthy guest agent takes to answer, at the most.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long until what failed is tried again for the first time; doubled by each failure after.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// At the most 250 ms * 2^7 = 32 s.
+const MOST_DOUBLINGS: u32 = 7;
+
+/// How long until what must succeed is tried again, after so many failures before this one.
+pub(crate) fn again_after(failures_before: u32) -> Duration {
+    AGAIN * 2_u32.pow(failures_before.min(MOST_DOUBLINGS))
+}
+
 /// Work in flight; one at a time for each sandbox.
 pub(crate) type Work = BoxFuture<'static, Outcome>;
 
