@@ -122,7 +122,6 @@ impl Guest {
             .uri(path)
             .header(header::HOST, self.address.to_string())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::CONNECTION, "close")
             .body(Full::new(body.into()))
             .expect("its parts are ours and valid")
     }
@@ -141,6 +140,9 @@ impl Guest {
                     Err(_) => return Err(GuestError::TimedOut(connect)),
                 };
             let _ = stream.set_nodelay(true);
+            // We close first, by RST once all is read. Otherwise the guest would remember each of
+            // these connections for a minute, and a pause would save that.
+            let _ = stream.set_zero_linger();
             converse(stream, request).await
         };
         match timeout(limit, talk).await {
