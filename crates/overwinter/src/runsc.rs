@@ -7,23 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
 
-/// The version that set-up builds.
-///
-/// A pseudo-version of gVisor's own Go module; every commit's module holds the generated sources.
-const VERSION: &str = "v0.0.0-20260905035102-160fafc42237";
+pub(crate) use build::install;
 
-/// What the module must be, to the byte, in the notation of `go.sum`.
-const CHECKSUM: &str = "h1:AU5+CtCvnBnxdZRNcZt1NfSLqgkXZVT3N/u6u1aXg44=";
-
-/// The module.
-const MODULE: &str = "gvisor.dev/gvisor";
+mod build;
 
 /// The oldest release that has all we use, by the date in its version. Older ones fail in network
 /// namespaces of current kernels, and have no size limit of a sandbox's disk.
 const OLDEST: u32 = 20_250_701;
-
-/// The oldest Go that fetches the newer Go that the module asks for.
-const OLDEST_GO: (u32, u32) = (1, 21);
 
 /// A `runsc` that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +49,13 @@ fn own(data_dir: &Path) -> PathBuf {
     data_dir.join("bin/runsc")
 }
 
+/// True if set-up has a better build of the same version to offer than this one.
+pub(crate) fn is_outdated(found: &Found, data_dir: &Path) -> bool {
+    let kept = fs::read_link(own(data_dir)).unwrap_or_default();
+    let ours = kept.to_str().is_some_and(|name| name.starts_with("runsc-"));
+    found.path == own(data_dir) && ours && kept != Path::new(&build::file_name())
+}
+
 /// Asks a `runsc` for its version.
 fn examine(path: &Path) -> anyhow::Result<Found> {
     let output = Command::new(path)
@@ -85,92 +82,6 @@ fn date(version: &str) -> Option<u32> {
         .split(['-', '.'])
         .filter_map(digits)
         .find(|date| (20_180_000..21_000_000).contains(date))
-}
-
-/// Builds the pinned version from its Go module, and puts it into the data directory.
-pub(crate) fn install(data_dir: &Path) -> anyhow::Result<Found> {
-    let go = find_go()?;
-    let build = data_dir.join("runsc-build");
-    if build.exists() {
-        fs::remove_dir_all(&build).context("remove what an earlier build of runsc left")?;
-    }
-    fs::create_dir_all(&build).with_context(|| format!("create `{}`", build.display()))?;
-    let result = build_in(&build, &go, data_dir);
-    // About 2 GB that nothing needs any more.
-    fs::remove_dir_all(&build).context("remove the build of runsc")?;
-    result
-}
-
-fn build_in(build: &Path, go: &Path, data_dir: &Path) -> anyhow::Result<Found> {
-    let module = format!("{MODULE}@{VERSION}");
-    let download = run(go_command(go, build).args(["mod", "download", "-json", &module]))?;
-    if !download.contains(CHECKSUM) {
-        bail!("the module {module} is not the one that was examined: its checksum differs");
-    }
-    let flags = format!("-s -w -X {MODULE}/runsc/version.version={VERSION}");
-    let package = format!("{MODULE}/runsc@{VERSION}");
-    run(go_command(go, build).args(["install", "-trimpath", "-ldflags", &flags, &package]))?;
-    let built = examine(&build.join("bin/runsc"))?;
-    let bin = data_dir.join("bin");
-    fs::create_dir_all(&bin).with_context(|| format!("create `{}`", bin.display()))?;
-    // Kept by version, for a snapshot is read by the version that wrote it.
-    let kept = bin.join(format!("runsc-{VERSION}"));
-    fs::rename(&built.path, &kept)
-        .with_context(|| format!("move runsc to `{}`", kept.display()))?;
-    let link = bin.join(".runsc.new");
-    let _ = fs::remove_file(&link);
-    std::os::unix::fs::symlink(kept.file_name().unwrap_or_default(), &link)?;
-    fs::rename(&link, own(data_dir)).context("name the new runsc")?;
-    examine(&own(data_dir))
-}
-
-fn go_command(go: &Path, build: &Path) -> Command {
-    let mut command = Command::new(go);
-    command.current_dir(build).env("GOPATH", build).env("GOBIN", build.join("bin"));
-    command.env("GOCACHE", build.join("cache")).env("GOMODCACHE", build.join("modules"));
-    // A cache of read-only files could not be removed again.
-    command.env("GOFLAGS", "-modcacherw").env("CGO_ENABLED", "0");
-    command
-}
-
-fn run(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().context("start `go`")?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<_> = errors.lines().collect();
-    let last = lines[lines.len().saturating_sub(8)..].join("\n    ");
-    bail!(
-        "building runsc failed ({}):\n    {last}\nCheck that this machine reaches the Go module proxy \
-         (GOPROXY), or put a runsc of July 2025 or later on PATH",
-        output.status
-    )
-}
-
-fn find_go() -> anyhow::Result<PathBuf> {
-    let advice = "install Go 1.21 or later, or put a runsc of July 2025 or later on PATH, then run the command again";
-    let candidates = on_path("go").into_iter().chain([PathBuf::from("/usr/local/go/bin/go")]);
-    let mut too_old = None;
-    for go in candidates.filter(|path| path.exists()) {
-        let output = Command::new(&go).arg("version").output().context("start `go`")?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if go_version(&text).is_some_and(|version| version >= OLDEST_GO) {
-            return Ok(go);
-        }
-        too_old = Some(text);
-    }
-    match too_old {
-        Some(text) => bail!("`{}` is too old to build runsc: {advice}", text.trim()),
-        None => bail!("runsc must be built, and there is no Go: {advice}"),
-    }
-}
-
-/// The version in `go version go1.26.8 linux/amd64`.
-fn go_version(text: &str) -> Option<(u32, u32)> {
-    let version = text.split_whitespace().find_map(|word| word.strip_prefix("go1."))?;
-    let minor = version.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()?;
-    Some((1, minor))
 }
 
 /// The programs of a name on `PATH`, in its order.
@@ -201,7 +112,7 @@ mod tests {
     #[test]
     fn dates_are_read_from_releases_and_module_versions() {
         assert_eq!(date("release-20250707.0"), Some(20_250_707));
-        assert_eq!(date(VERSION), Some(20_260_905));
+        assert_eq!(date(build::VERSION), Some(20_260_905));
         assert_eq!(date("VERSION_MISSING"), None);
         assert_eq!(date("0.0~20240729.0"), None);
     }
@@ -215,17 +126,28 @@ mod tests {
     }
 
     #[test]
+    fn only_an_earlier_build_of_ours_is_outdated() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path();
+        fs::create_dir(data_dir.join("bin")).unwrap();
+        let outdated = |name: &str| {
+            let built = fake(&data_dir.join("bin"), build::VERSION);
+            fs::rename(built, data_dir.join("bin").join(name)).unwrap();
+            let _ = fs::remove_file(own(data_dir));
+            std::os::unix::fs::symlink(name, own(data_dir)).unwrap();
+            is_outdated(&examine(&own(data_dir)).unwrap(), data_dir)
+        };
+        assert!(outdated(&format!("runsc-{}", build::VERSION)));
+        assert!(!outdated(&build::file_name()));
+        assert!(!outdated("one-of-the-operator"));
+        let elsewhere = examine(&fake(data_dir, build::VERSION)).unwrap();
+        assert!(!is_outdated(&elsewhere, data_dir));
+    }
+
+    #[test]
     fn a_configured_runsc_is_taken_before_others() {
         let directory = tempfile::tempdir().unwrap();
         let path = fake(directory.path(), "release-20260101.0");
         assert_eq!(find(Some(&path), Path::new("/none")).unwrap().path, path);
-    }
-
-    #[test]
-    fn go_versions_are_compared_as_numbers() {
-        assert_eq!(go_version("go version go1.26.8 linux/amd64"), Some((1, 26)));
-        assert_eq!(go_version("go version go1.9 linux/amd64"), Some((1, 9)));
-        assert!(go_version("go version go1.9").unwrap() < OLDEST_GO);
-        assert_eq!(go_version("gccgo"), None);
     }
 }

@@ -65,7 +65,9 @@ fn obtain_runsc(configured: Option<&Path>, data_dir: &Path) -> anyhow::Result<((
     if configured.is_some() {
         return runsc::find(configured, data_dir).map(describe);
     }
-    if let Ok(found) = runsc::find(None, data_dir) {
+    if let Ok(found) = runsc::find(None, data_dir)
+        && !runsc::is_outdated(&found, data_dir)
+    {
         return Ok(describe(found));
     }
     ow_templates::Progress::say(&Terminal, "building it from its Go module (1 to 3 minutes)");
