@@ -59,15 +59,46 @@ def paused(new_sandbox):
     return sandbox
 
 
-def test_another_version_of_the_engine(skewed, new_sandbox, tmp_path):
+@pytest.fixture
+def another_version(skewed, tmp_path):
+    """A `runsc` of another version, and a server that keeps its own."""
     runsc = os.environ.get("OVERWINTER_TEST_RUNSC") or shutil.which("runsc")
     if runsc is None:
         pytest.skip("there is no runsc by a name, to stand in front of")
     wrapper = tmp_path / "runsc"
     wrapper.write_text(WRAPPER.format(runsc=runsc))
     wrapper.chmod(0o755)
+    skewed.kill()
+    (skewed.data_dir / "bin").unlink(missing_ok=True)
+    skewed.start()
+    return {"OVERWINTER_RUNSC": str(wrapper)}
+
+
+def kept(server):
+    """The versions of the engine that a server keeps, the current one among them."""
+    return {path.name for path in (server.data_dir / "bin").glob("runsc-*")}
+
+
+def test_what_another_version_of_the_engine_wrote_goes_on_with_that(
+    skewed, new_sandbox, another_version
+):
+    before = kept(skewed)
     sandbox = paused(new_sandbox)
-    restart_with(skewed, {"OVERWINTER_RUNSC": str(wrapper)})
+    restart_with(skewed, another_version)
+    assert kept(skewed) - before == {"runsc-release-20991231.0"}
+    for _ in range(2):
+        same = Sandbox.connect(sandbox.sandbox_id, timeout=600)
+        assert same.files.read("/dev/shm/kept") == "in memory"
+        same.pause()
+    new_sandbox().commands.run("true")
+
+
+def test_what_a_version_of_the_engine_wrote_that_is_gone(skewed, new_sandbox, another_version):
+    [only] = kept(skewed)
+    sandbox = paused(new_sandbox)
+    skewed.kill()
+    (skewed.data_dir / "bin" / only).unlink()
+    restart_with(skewed, another_version)
     note = refused(skewed, sandbox)
     assert "written by" in note and "20991231" in note, note
     new_sandbox().commands.run("true")

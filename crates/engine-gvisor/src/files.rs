@@ -28,6 +28,9 @@ pub(crate) struct Record {
     pub(crate) cgroup: String,
     /// Where its writes go.
     pub(crate) upper: PathBuf,
+    /// The version of its `runsc`; none if it is the one of new runs, or was when there was one.
+    #[serde(default)]
+    pub(crate) version: Option<String>,
 }
 
 /// The files of one run.
@@ -121,7 +124,8 @@ impl Files {
     /// Writes all that `runsc` needs to make a sandbox in `place`.
     pub(crate) fn write(&self, place: &Place) -> Result<Record, EngineError> {
         let upper = place.directory.join("upper");
-        let record = Record { cgroup: place.cgroup.clone(), upper };
+        let version = place.engine.as_ref().map(|engine| engine.version.clone());
+        let record = Record { cgroup: place.cgroup.clone(), upper, version };
         make_private_directory(&self.directory)?;
         self.write_json("record.json", &record)?;
         make_private_directory(&record.upper)?;

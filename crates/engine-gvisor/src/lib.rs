@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use ow_engine::{Captured, EndReason, Engine, EngineError, EngineVersion, Place, RunState};
 use ow_types::{ExecutionId, PauseMode, Phases};
 
+mod builds;
 mod cgroup;
 mod files;
 mod kill;
@@ -33,8 +34,9 @@ mod start;
 mod turns;
 mod version;
 
+use builds::Builds;
 use files::Files;
-use runsc::{Call, Runsc};
+use runsc::Call;
 use turns::Turns;
 
 /// How long a question to `runsc` that touches no sandbox may take.
@@ -43,8 +45,10 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How a [`GvisorEngine`] works.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The program.
+    /// The program of new runs.
     pub runsc: PathBuf,
+    /// Programs of other versions, for runs and images of theirs.
+    pub older: Vec<PathBuf>,
     /// Where the engine keeps its records; of this server alone, and gone with a reboot at best.
     pub state_directory: PathBuf,
     /// How long each verb may take.
@@ -82,8 +86,7 @@ impl Default for Timeouts {
 #[derive(Debug)]
 pub struct GvisorEngine {
     config: Config,
-    version: EngineVersion,
-    runsc: Runsc,
+    builds: Builds,
     turns: Turns,
 }
 
@@ -95,24 +98,22 @@ impl GvisorEngine {
     /// [`EngineError::Failed`] if the program is no `runsc` that can be used, and
     /// [`EngineError::Io`] if the state directory cannot be.
     pub async fn new(config: Config) -> Result<Self, EngineError> {
-        let bare = Runsc::bare(config.runsc.clone());
-        let asked = |doing: &str, what: &str| bare.call(doing, QUESTION_TIMEOUT).arg(what).run();
-        let version = version::parse(&asked("asking runsc for its version", "--version").await?)?;
-        let known_flags = asked("asking runsc for its flags", "flags").await?;
-        let runsc = bare.with_flags(start::flags(&config.state_directory, &known_flags));
+        let builds = Builds::open(&config).await?;
         files::make_private_directory(&start::runsc_root(&config.state_directory))?;
         files::make_private_directory(&files::runs_directory(&config.state_directory))?;
         recover::end_orphaned_calls(&start::runsc_root(&config.state_directory)).await?;
-        let version = EngineVersion { name: "gvisor".to_owned(), version };
-        Ok(Self { config, version, runsc, turns: Turns::default() })
+        Ok(Self { config, builds, turns: Turns::default() })
     }
 
     fn files(&self, run: &ExecutionId) -> Files {
         Files::of(&self.config.state_directory, run)
     }
 
+    /// A call to the build that the run is of.
     fn call(&self, doing: &str, run: &ExecutionId, limit: Duration) -> Call<'_> {
-        let call = self.runsc.call(format!("{doing} run {run}"), limit);
+        let version = self.files(run).record().and_then(|record| record.version);
+        let runsc = self.builds.of(version.as_deref());
+        let call = runsc.call(format!("{doing} run {run}"), limit);
         call.ending_in(self.turns.ending(run))
     }
 }
@@ -120,7 +121,11 @@ impl GvisorEngine {
 #[async_trait]
 impl Engine for GvisorEngine {
     fn version(&self) -> EngineVersion {
-        self.version.clone()
+        self.builds.version()
+    }
+
+    fn can_run(&self, version: &EngineVersion) -> bool {
+        self.builds.has(version)
     }
 
     async fn prepare(&self, place: &Place) -> Result<(), EngineError> {

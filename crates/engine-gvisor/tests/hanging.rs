@@ -26,7 +26,7 @@ async fn engine_that_hangs(host: &support::TestHost, verb: &str) -> GvisorEngine
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let timeouts = Timeouts { start: LIMIT, freeze: LIMIT, capture: LIMIT, restore: LIMIT };
     let state_directory = host.state_directory();
-    let config = Config { runsc: program, state_directory, timeouts };
+    let config = Config { runsc: program, older: Vec::new(), state_directory, timeouts };
     GvisorEngine::new(config).await.expect("it tells its version")
 }
 

@@ -52,9 +52,11 @@ async fn plays_the_server() {
         first_uid: uid.parse().unwrap(),
         resources: Resources { vcpu: 2, memory_mib: 256, disk_mib: 32 },
         hostname: "survivor".to_owned(),
+        engine: None,
     };
     let config = Config {
         runsc: runsc.into(),
+        older: Vec::new(),
         state_directory: state.into(),
         timeouts: Timeouts::default(),
     };

@@ -31,6 +31,9 @@ pub struct EngineVersion {
 pub struct Place {
     /// The run's name.
     pub execution: ExecutionId,
+    /// Which of the versions that the engine [can run](Engine::can_run) it is of; that of new runs
+    /// if none.
+    pub engine: Option<EngineVersion>,
     /// A directory of the run's own, for what the engine keeps while it lives; on the same file
     /// system as the writes of the run. The node makes it and removes it.
     pub directory: PathBuf,
@@ -93,8 +96,11 @@ pub enum EndReason {
 /// namespace may have been changed. Another attempt needs another place.
 #[async_trait]
 pub trait Engine: Send + Sync + Debug {
-    /// Who writes the images.
+    /// Who writes the images of new runs.
     fn version(&self) -> EngineVersion;
+
+    /// Whether runs of a version can be made here, and so its images be restored.
+    fn can_run(&self, version: &EngineVersion) -> bool;
 
     /// Does ahead of time what a start or restore in `place` needs and that depends on neither.
     async fn prepare(&self, place: &Place) -> Result<(), EngineError>;

@@ -19,7 +19,7 @@ use crate::agent::Agents;
 use crate::frozen::Frozen;
 use crate::lock::DataLock;
 use crate::network::{self, Rules, Slots};
-use crate::place::{Wanted, cgroup_of};
+use crate::place::cgroup_of;
 use crate::pool::Pool;
 use crate::remote::Remote;
 use crate::run::Run;
@@ -209,7 +209,7 @@ impl Inner {
 
     /// Lets the pool keep places of what is offered now.
     pub(crate) fn refresh_pool(&self) {
-        let wanted = |template: &Template| Wanted::of(template, self.agents.current());
+        let wanted = |template: &Template| self.wanted(template);
         self.pool.keep(self.offered().iter().map(wanted).collect());
     }
 

@@ -157,7 +157,7 @@ pub(crate) fn about(
         sandbox,
         generation,
         mode,
-        engine: inner.engine.version(),
+        engine: placed.wanted.engine.clone(),
         cpu_features: inner.cpu_features.clone(),
         template: TemplateRef {
             name: placed.wanted.template.clone(),

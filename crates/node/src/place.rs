@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use ow_engine::Place;
+use ow_engine::{EngineVersion, Place};
 use ow_node_api::NodeError;
 use ow_types::{ExecutionId, Resources};
 
@@ -21,17 +21,20 @@ pub(crate) struct Wanted {
     /// The guest agent's digest.
     pub(crate) agent: String,
     pub(crate) resources: Resources,
+    /// The engine's version.
+    pub(crate) engine: EngineVersion,
 }
 
 impl Wanted {
     /// A place for a new run of a template.
-    pub(crate) fn of(template: &Template, agent: &str) -> Self {
+    pub(crate) fn of(template: &Template, agent: &str, engine: EngineVersion) -> Self {
         Self {
             template: template.name.clone(),
             template_digest: template.digest.clone(),
             rootfs: template.rootfs.clone(),
             agent: agent.to_owned(),
             resources: template.resources,
+            engine,
         }
     }
 }
@@ -48,6 +51,11 @@ pub(crate) struct Placed {
 const HOSTNAME: &str = "sandbox";
 
 impl Inner {
+    /// What a new run of a template needs.
+    pub(crate) fn wanted(&self, template: &Template) -> Wanted {
+        Wanted::of(template, self.agents.current(), self.engine.version())
+    }
+
     /// Makes a place; if that fails, nothing of it is left.
     pub(crate) async fn make_place(&self, wanted: Wanted) -> Result<Placed, NodeError> {
         let name = ExecutionId::random();
@@ -108,6 +116,7 @@ impl Inner {
             first_uid: slot.first_uid(),
             resources: wanted.resources,
             hostname: HOSTNAME.into(),
+            engine: Some(wanted.engine.clone()),
             execution: name,
         };
         Ok(Placed { wanted, slot, place })

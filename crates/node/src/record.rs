@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use ow_engine::EngineVersion;
 use ow_types::{ExecutionId, Resources, SandboxId};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub(crate) struct Record {
     pub(crate) rootfs: PathBuf,
     pub(crate) agent: String,
     pub(crate) resources: Resources,
+    /// None in records of before there were several.
+    #[serde(default)]
+    pub(crate) engine: Option<EngineVersion>,
     /// Whether the guest was told who it is.
     pub(crate) ready: bool,
 }

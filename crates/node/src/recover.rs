@@ -94,6 +94,7 @@ async fn adopt(
         rootfs: record.rootfs,
         agent: record.agent,
         resources: record.resources,
+        engine: record.engine.unwrap_or_else(|| inner.engine.version()),
     };
     let placed = inner.placed(wanted, Slot::of(record.slot), name.clone())?;
     let run = Run::new(record.execution, record.sandbox);

@@ -163,11 +163,10 @@ fn wanted(inner: &Inner, resume: &Resume, manifest: &Manifest) -> Result<Wanted,
     if manifest.sandbox != resume.identity.sandbox {
         return refuse(format!("it is of another sandbox, {}", manifest.sandbox));
     }
-    let engine = inner.engine.version();
-    if manifest.engine != engine {
-        let (theirs, ours) = (&manifest.engine, &engine);
+    if !inner.engine.can_run(&manifest.engine) {
+        let (theirs, ours) = (&manifest.engine, inner.engine.version());
         return refuse(format!(
-            "it was written by {} {}, and this is {} {}",
+            "it was written by {} {}, which is not here; this is {} {}",
             theirs.name, theirs.version, ours.name, ours.version
         ));
     }
@@ -187,5 +186,8 @@ fn wanted(inner: &Inner, resume: &Resume, manifest: &Manifest) -> Result<Wanted,
     if inner.agents.find(agent).is_none() {
         return refuse(format!("its guest agent {agent} is not here"));
     }
-    Ok(Wanted { resources: manifest.resources, ..Wanted::of(&template, agent) })
+    Ok(Wanted {
+        resources: manifest.resources,
+        ..Wanted::of(&template, agent, manifest.engine.clone())
+    })
 }

@@ -151,6 +151,7 @@ impl Run {
             rootfs: placed.wanted.rootfs.clone(),
             agent: placed.wanted.agent.clone(),
             resources: placed.wanted.resources,
+            engine: Some(placed.wanted.engine.clone()),
             ready,
         }
     }

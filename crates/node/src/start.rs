@@ -9,7 +9,7 @@ use ow_types::Phases;
 use crate::begin::{Beginning, Origin, begin_once};
 use crate::errors;
 use crate::inner::Inner;
-use crate::place::{Placed, Wanted};
+use crate::place::Placed;
 use crate::run::Run;
 use crate::warm::{self, WarmImage};
 
@@ -17,7 +17,7 @@ use crate::warm::{self, WarmImage};
 pub(crate) async fn start(inner: &Arc<Inner>, start: Start) -> Result<Started, NodeError> {
     let template = inner.template(&start.identity.template)?;
     let rules = inner.rules(&start.egress)?;
-    let mut wanted = Wanted::of(&template, inner.agents.current());
+    let mut wanted = inner.wanted(&template);
     wanted.resources = start.resources;
     let (execution, sandbox) = (start.execution.clone(), start.identity.sandbox.clone());
     begin_once(inner, Run::new(execution, sandbox), async |run| {

@@ -61,7 +61,7 @@ pub(crate) async fn warm(inner: &Arc<Inner>, template: &str) -> Result<(), NodeE
     if !template.warm {
         return Ok(());
     }
-    let wanted = Wanted::of(&template, inner.agents.current());
+    let wanted = inner.wanted(&template);
     let name = name(inner, &wanted);
     let directory = template.directory.join("warm");
     let store = blocking(move || {
@@ -82,14 +82,13 @@ pub(crate) async fn warm(inner: &Arc<Inner>, template: &str) -> Result<(), NodeE
 
 /// A name that is the same only for what reads the same image.
 fn name(inner: &Inner, wanted: &Wanted) -> SnapshotId {
-    let engine = inner.engine.version();
     let resources = serde_json::to_string(&wanted.resources).unwrap_or_default();
     let features = inner.cpu_features.join(" ");
     let parts = [
         wanted.template_digest.as_str(),
         &wanted.agent,
-        &engine.name,
-        &engine.version,
+        &wanted.engine.name,
+        &wanted.engine.version,
         &resources,
         &features,
     ];

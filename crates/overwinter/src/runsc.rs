@@ -8,8 +8,10 @@ use std::process::Command;
 use anyhow::{Context as _, anyhow, bail};
 
 pub(crate) use build::install;
+pub(crate) use kept::{keep, others};
 
 mod build;
+mod kept;
 
 /// The oldest release that has all we use, by the date in its version. Older ones fail in network
 /// namespaces of current kernels, and have no size limit of a sandbox's disk.

@@ -151,6 +151,12 @@ impl Server {
         }
         self.kill().await;
         crate::chaos::kill_all(&self.mark());
+        // `runsc` keeps a network namespace mounted, and the directory could not be removed.
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for mount in mounts.filter(|mount| Path::new(mount).starts_with(self.data.path())) {
+            let _ = Command::new("umount").arg("--lazy").arg(mount).output().await;
+        }
     }
 }
 

@@ -82,6 +82,7 @@ impl TestHost {
     pub(crate) async fn gvisor(&self) -> GvisorEngine {
         let config = Config {
             runsc: self.runsc.clone(),
+            older: Vec::new(),
             state_directory: self.state_directory(),
             timeouts: Timeouts::default(),
         };
@@ -150,6 +151,7 @@ impl Host for TestHost {
             first_uid: FIRST_UID + 65_536 * number,
             resources,
             hostname: "conformance".to_owned(),
+            engine: None,
             execution,
         };
         self.remember(&place);

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use ow_engine::Place;
+use ow_engine::{EngineVersion, Place};
 use ow_types::Resources;
 
 use super::*;
@@ -15,9 +15,11 @@ fn kept(sandbox: &SandboxId, bytes: u64) -> Kept {
         rootfs: PathBuf::new(),
         agent: "agent".into(),
         resources,
+        engine: EngineVersion { name: "gvisor".into(), version: "1".into() },
     };
     let place = Place {
         execution: ExecutionId::random(),
+        engine: None,
         directory: PathBuf::new(),
         rootfs: PathBuf::new(),
         guest: PathBuf::new(),

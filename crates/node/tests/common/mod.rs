@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -35,6 +36,11 @@ struct Tools {
     rootfs: PathBuf,
     /// The digest of `rootfs`.
     digest: String,
+}
+
+/// The engine's program.
+pub(crate) fn runsc() -> PathBuf {
+    tools().expect("the test was not skipped").runsc.clone()
 }
 
 /// The tools, or nothing where the test cannot be done, which is printed.
@@ -165,10 +171,20 @@ pub(crate) fn with_configured_node<Fut: Future<Output = ()>>(
     let runtime = Runtime::new().expect("threads");
     runtime.block_on(clean(&path));
     runtime.shutdown_timeout(Duration::from_secs(5));
+    unmount_below(&path);
     if let Err(panic) = done {
         resume_unwind(panic);
     }
     assert_nothing_is_left(&path.join("data"));
+}
+
+/// Unmounts what is below a directory: `runsc` keeps a network namespace in its own.
+fn unmount_below(directory: &Path) {
+    let mounts = fs::read_to_string("/proc/thread-self/mounts").expect("it is there");
+    let mounts = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    for mount in mounts.filter(|mount| mount.starts_with(directory)) {
+        umount2(mount, MntFlags::MNT_DETACH).expect("root may");
+    }
 }
 
 async fn clean(path: &Path) {
@@ -213,12 +229,20 @@ impl World {
 
     /// Opens a node whose configuration `change` has changed.
     pub(crate) async fn with(directory: &Path, change: impl FnOnce(&mut Config)) -> Self {
+        Self::of(directory, runsc(), Vec::new(), change).await
+    }
+
+    /// Opens a node whose new runs are of one `runsc`, and that knows older ones.
+    pub(crate) async fn of(
+        directory: &Path,
+        runsc: PathBuf,
+        older: Vec<PathBuf>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let tools = tools().expect("the test was not skipped");
-        let config = ow_engine_gvisor::Config {
-            runsc: tools.runsc.clone(),
-            state_directory: directory.join("engine"),
-            timeouts: Timeouts::default(),
-        };
+        let state_directory = directory.join("engine");
+        let timeouts = Timeouts::default();
+        let config = ow_engine_gvisor::Config { runsc, older, state_directory, timeouts };
         let engine = Arc::new(GvisorEngine::new(config).await.expect("the engine starts"));
         let data = directory.join("data");
         let template = Template {
@@ -252,10 +276,19 @@ impl World {
 
     /// Stops this node, without its sandboxes, and starts another on the same data.
     pub(crate) async fn restarted(self) -> Self {
-        self.node.shut_down().await;
-        let directory = self.directory.clone();
-        drop(self);
+        let directory = self.stopped().await;
         Self::open(&directory).await
+    }
+
+    /// The same with another `runsc` for new runs, and older ones.
+    pub(crate) async fn restarted_with(self, runsc: &Path, older: &[PathBuf]) -> Self {
+        let directory = self.stopped().await;
+        Self::of(&directory, runsc.to_owned(), older.to_vec(), |_| {}).await
+    }
+
+    async fn stopped(self) -> PathBuf {
+        self.node.shut_down().await;
+        self.directory
     }
 
     pub(crate) async fn start(&self, sandbox: &SandboxId) -> Sandbox {

@@ -37,12 +37,14 @@ pub(super) async fn start(settings: &Settings) -> anyhow::Result<Parts> {
     let data = &settings.data_dir;
     let found = runsc::find(settings.runsc.as_deref(), data)
         .context("no usable runsc; run `overwinter setup` or `overwinter doctor`")?;
+    let found = runsc::keep(found, data);
     tracing::info!(version = found.version, path = %found.path.display(), "runsc");
     let guest = guest::unpack(settings.guest.as_deref(), data)?;
     let templates = templates(settings)?;
     let db: Arc<dyn Database> = Arc::new(open_records(settings).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let engine = ow_engine_gvisor::Config {
+        older: runsc::others(&found, data),
         runsc: found.path,
         state_directory: data.join("engine"),
         timeouts: ow_engine_gvisor::Timeouts::default(),
