@@ -7,13 +7,10 @@ use std::fs;
 use std::future::Future;
 use std::time::Duration;
 
-use common::{Sandbox, World, resume, with_configured_node};
+use common::{PATIENCE, Sandbox, World, resume, until, with_configured_node};
 use ow_node::Config;
 use ow_node_api::{NodeApi as _, NodeError, Pause, Resume, Started};
 use ow_types::{PauseMode, SandboxId, SnapshotId, Tier};
-
-/// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test with a node that keeps what it saved frozen, configured by `change`.
 fn with_frozen<Fut: Future<Output = ()>>(
@@ -31,23 +28,6 @@ fn with_frozen<Fut: Future<Output = ()>>(
 /// Counts the places, with and without runs.
 fn places(world: &World) -> usize {
     fs::read_dir(world.data.join("runs")).expect("the node made it").count()
-}
-
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !is_so().await {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Starts a sandbox, counts once in its memory, and pauses it.
-async fn paused(world: &World) -> (SandboxId, SnapshotId) {
-    let (id, snapshot) = (SandboxId::random(), SnapshotId::random());
-    let sandbox = world.start(&id).await;
-    assert_eq!(sandbox.count().await, 0);
-    world.node.pause(sandbox.pause(&snapshot)).await.expect("it is saved");
-    (id, snapshot)
 }
 
 async fn resumed(world: &World, resume: Resume) -> (Sandbox, Started) {
@@ -147,7 +127,7 @@ fn it_is_given_up_after_a_while() {
     with_frozen(
         |config| config.frozen_for = Duration::from_secs(1),
         async |world| {
-            let (id, snapshot) = paused(&world).await;
+            let (id, snapshot) = world.paused().await;
             until("it is given up", async || world.node.frozen_count() == 0).await;
             until("its place is removed", async || places(&world) == 0).await;
             goes_on(&world, &id, &snapshot, Tier::Disk).await;
@@ -181,7 +161,7 @@ fn one_that_was_killed_goes_on_from_the_disk() {
     with_frozen(
         |_| {},
         async |world| {
-            let (id, snapshot) = paused(&world).await;
+            let (id, snapshot) = world.paused().await;
             world.end_everything().await;
             // At once, while the node may not have seen it, or after.
             goes_on(&world, &id, &snapshot, Tier::Disk).await;
@@ -190,7 +170,7 @@ fn one_that_was_killed_goes_on_from_the_disk() {
     with_frozen(
         |_| {},
         async |world| {
-            let (id, snapshot) = paused(&world).await;
+            let (id, snapshot) = world.paused().await;
             world.end_everything().await;
             until("its end is seen", async || world.node.frozen_count() == 0).await;
             until("its place is removed", async || places(&world) == 0).await;
@@ -204,7 +184,7 @@ fn it_goes_with_its_snapshot() {
     with_frozen(
         |_| {},
         async |world| {
-            let (id, snapshot) = paused(&world).await;
+            let (id, snapshot) = world.paused().await;
             world.node.delete_snapshot(&id, &snapshot).await.unwrap();
             assert_eq!((world.node.frozen_count(), places(&world)), (0, 0));
             let none = world.node.resume(resume(&id, &snapshot)).await.unwrap_err();
@@ -218,7 +198,7 @@ fn another_sandbox_does_not_get_it() {
     with_frozen(
         |_| {},
         async |world| {
-            let (id, snapshot) = paused(&world).await;
+            let (id, snapshot) = world.paused().await;
             let refused =
                 world.node.resume(resume(&SandboxId::random(), &snapshot)).await.unwrap_err();
             assert!(matches!(refused, NodeError::BadSnapshot { .. }), "{refused}");
@@ -232,7 +212,7 @@ fn a_server_that_stops_leaves_nothing_frozen() {
     with_frozen(
         |_| {},
         async |world| {
-            let (id, snapshot) = paused(&world).await;
+            let (id, snapshot) = world.paused().await;
             let world = world.restarted().await;
             assert_eq!((world.node.frozen_count(), places(&world)), (0, 0));
             goes_on(&world, &id, &snapshot, Tier::Disk).await;

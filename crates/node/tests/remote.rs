@@ -10,15 +10,12 @@ use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Sandbox, World, resume, with_configured_node, with_node};
+use common::{Sandbox, World, resume, until, with_configured_node, with_node};
 use ow_node::{Config, Node, RemoteConfig};
 use ow_node_api::{NodeApi as _, NodeError, Secure, Started};
 use ow_types::{Durability, SandboxId, SnapshotId, SystemClock, Tier};
-
-/// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the object store of a node with this data is.
 fn store_of(data: &Path) -> PathBuf {
@@ -43,18 +40,9 @@ fn to_store(sandbox: &SandboxId, snapshot: &SnapshotId) -> Secure {
     }
 }
 
-/// Starts a sandbox, counts once in its memory, and pauses it.
-async fn paused(world: &World) -> (SandboxId, SnapshotId) {
-    let (id, snapshot) = (SandboxId::random(), SnapshotId::random());
-    let sandbox = world.start(&id).await;
-    assert_eq!(sandbox.count().await, 0);
-    world.node.pause(sandbox.pause(&snapshot)).await.expect("it is saved");
-    (id, snapshot)
-}
-
 /// The same, and brings it to the object store.
 async fn stored(world: &World) -> (SandboxId, SnapshotId) {
-    let (id, snapshot) = paused(world).await;
+    let (id, snapshot) = world.paused().await;
     world.node.secure(to_store(&id, &snapshot)).await.expect("it is stored");
     (id, snapshot)
 }
@@ -67,14 +55,6 @@ async fn goes_on(node: &Node, id: &SandboxId, snapshot: &SnapshotId, tier: Tier)
     let sandbox = Sandbox { id: id.clone(), execution, address };
     assert_eq!(sandbox.count().await, 1);
     sandbox
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Changes a bit in the largest file of a snapshot here.
@@ -144,7 +124,7 @@ fn a_deleted_snapshot_leaves_the_store_too() {
         let there = store_of(&world.data).join("sandboxes").join(id.as_str());
         assert_eq!(fs::read(there.join("record.json")).unwrap(), b"the record");
         world.node.delete_snapshot(&id, &snapshot).await.unwrap();
-        until("it leaves the store", || !there.exists()).await;
+        until("it leaves the store", async || !there.exists()).await;
         let gone = world.node.resume(resume(&id, &snapshot)).await.unwrap_err();
         assert!(matches!(gone, NodeError::NoSuchSnapshot { .. }), "{gone}");
     });
@@ -169,7 +149,7 @@ fn a_deletion_that_the_store_does_not_take_is_owed_until_it_does() {
         drop(world);
         fs::remove_dir_all(&manifest).unwrap();
         let world = World::with(&directory, use_store).await;
-        until("it is done after all", || !note.exists() && !there.exists()).await;
+        until("it is done after all", async || !note.exists() && !there.exists()).await;
         world.node.shut_down().await;
     });
 }
@@ -191,7 +171,7 @@ fn a_store_that_is_gone_is_no_reason_to_give_a_snapshot_up() {
         });
     };
     with_configured_node(change, async |world| {
-        let (id, snapshot) = paused(&world).await;
+        let (id, snapshot) = world.paused().await;
         let failed = world.node.secure(to_store(&id, &snapshot)).await.unwrap_err();
         assert!(matches!(failed, NodeError::Failed { .. }), "{failed}");
         let sandbox = goes_on(&world.node, &id, &snapshot, Tier::Disk).await;
@@ -210,7 +190,7 @@ fn a_store_that_is_gone_is_no_reason_to_give_a_snapshot_up() {
 fn a_node_without_a_store_says_so() {
     with_node(async |world| {
         assert_eq!(world.node.capacity().durability, Durability::DurableLocal);
-        let (id, snapshot) = paused(&world).await;
+        let (id, snapshot) = world.paused().await;
         let refused = world.node.secure(to_store(&id, &snapshot)).await.unwrap_err();
         assert!(matches!(refused, NodeError::Unsupported { .. }), "{refused}");
     });

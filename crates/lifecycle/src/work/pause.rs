@@ -82,11 +82,11 @@ async fn after_failed_pause(
         }
     }
     // It has not gone on since it was saved, if it was.
-    if is_stored(node, snapshot).await == Some(true) {
-        shared.end(execution).await;
-        return FailedPause::Saved(error);
+    if end_if_saved(shared, execution, snapshot).await {
+        FailedPause::Saved(error)
+    } else {
+        FailedPause::Alive(error)
     }
-    FailedPause::Alive(error)
 }
 
 /// What became of a run that must not go on.
@@ -96,17 +96,24 @@ async fn after_frozen(
     snapshot: &SnapshotId,
     error: NodeError,
 ) -> FailedPause {
-    let node = &*shared.parts.node;
-    if is_stored(node, snapshot).await == Some(true) {
-        shared.end(execution).await;
+    if end_if_saved(shared, execution, snapshot).await {
         return FailedPause::Saved(error);
     }
-    match within(SHORT_LIMIT, "held", node.held()).await {
+    match within(SHORT_LIMIT, "held", shared.parts.node.held()).await {
         Ok(held) if held.iter().all(|held| held.execution != *execution) => {
             FailedPause::Dead(error)
         }
         _ => FailedPause::Frozen(error),
     }
+}
+
+/// Ends a run that stands still if its snapshot is complete; whether it is.
+async fn end_if_saved(shared: &Shared, execution: &ExecutionId, snapshot: &SnapshotId) -> bool {
+    let saved = is_stored(&*shared.parts.node, snapshot).await == Some(true);
+    if saved {
+        shared.end(execution).await;
+    }
+    saved
 }
 
 /// Whether a snapshot is complete; asked more than once, for all of a sandbox may depend on it.

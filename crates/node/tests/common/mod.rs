@@ -1,7 +1,7 @@
 //! A node with the real engine in a network of its own, for tests that make real sandboxes.
 //!
 //! `OVERWINTER_TEST_RUNSC` names the engine's program; without it these tests are skipped. The
-//! guest is `guest.rs` and the template a shell, both made here once.
+//! guest is `guest.rs` and the template a shell, both made once by `tools.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +11,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -29,110 +28,11 @@ use ow_types::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// What all tests of a program share.
-struct Tools {
-    runsc: PathBuf,
-    guest: PathBuf,
-    rootfs: PathBuf,
-    /// The digest of `rootfs`.
-    digest: String,
-}
+use tools::{call, tools};
 
-/// The engine's program.
-pub(crate) fn runsc() -> PathBuf {
-    tools().expect("the test was not skipped").runsc.clone()
-}
+mod tools;
 
-/// The tools, or nothing where the test cannot be done, which is printed.
-#[allow(clippy::print_stderr, reason = "a skipped test says why")]
-fn tools() -> Option<&'static Tools> {
-    static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
-    let tools = TOOLS.get_or_init(|| {
-        #[allow(clippy::disallowed_methods, reason = "whoever runs the tests names the engine")]
-        let Ok(runsc) = std::env::var("OVERWINTER_TEST_RUNSC") else {
-            eprintln!("skipped: OVERWINTER_TEST_RUNSC names no runsc");
-            return None;
-        };
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("skipped: only root makes networks");
-            return None;
-        }
-        let (guest, rootfs) = (build_guest(), build_rootfs());
-        let content = fs::read(&rootfs).expect("it was built");
-        let digest = blake3::hash(&content).to_hex().to_string();
-        Some(Tools { runsc: runsc.into(), guest, rootfs, digest })
-    });
-    tools.as_ref()
-}
-
-fn call(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
-}
-
-/// A directory for what is made once; each test program makes its own.
-fn built(name: &str) -> PathBuf {
-    let program = std::env::current_exe().expect("the program is a file");
-    let program = program.file_name().expect("it has a name").to_string_lossy().into_owned();
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program);
-    fs::create_dir_all(&directory).expect("the target directory can be written");
-    directory.join(name)
-}
-
-/// A file that is made once for a build of the test program, by whichever process comes first.
-///
-/// Servers that tests start are processes of the same program: none may find it half made.
-fn made(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    let place = built(name);
-    let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    let program = changed(&std::env::current_exe().expect("the program is a file"));
-    if changed(&place) > program {
-        return place;
-    }
-    let new = built(&format!("{name}.{}", std::process::id()));
-    make(&new);
-    fs::rename(&new, &place).expect("a file of the same directory");
-    place
-}
-
-fn build_guest() -> PathBuf {
-    made("guest", |guest| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/guest.rs");
-        let target = guest.to_str().expect("the path is text");
-        let options = ["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"];
-        call("rustc", &[&options[..], &[target, source]].concat());
-    })
-}
-
-/// A root file system with a shell and what it is linked with.
-fn build_rootfs() -> PathBuf {
-    made("rootfs.erofs", |image| fill_rootfs(&image.with_extension("tree"), image))
-}
-
-fn fill_rootfs(tree: &Path, image: &Path) {
-    for directory in ["bin", "proc", "sys", "dev", "tmp", "etc", "lib", "lib64"] {
-        fs::create_dir_all(tree.join(directory)).expect("a directory");
-    }
-    let mut files = Vec::new();
-    for program in ["bash", "cat", "dd", "sync", "head"] {
-        let path = format!("/bin/{program}");
-        let linked = Command::new("ldd").arg(&path).output().expect("ldd").stdout;
-        let linked = String::from_utf8_lossy(&linked).into_owned();
-        let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
-        files.extend(libraries.map(str::to_owned));
-        files.push(path);
-    }
-    for file in files {
-        let to = tree.join(file.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().expect("it is in a directory")).expect("a directory");
-        fs::copy(&file, to).expect("a copy");
-    }
-    let (tree_name, image_name) = (tree.to_string_lossy(), image.to_string_lossy());
-    call("mkfs.erofs", &["-E", "noinline_data", &image_name, &tree_name]);
-    fs::remove_dir_all(tree).expect("what was made above");
-}
+pub(crate) use tools::runsc;
 
 /// A node, and what it works with.
 pub(crate) struct World {
@@ -141,6 +41,9 @@ pub(crate) struct World {
     pub(crate) engine: Arc<GvisorEngine>,
     directory: PathBuf,
 }
+
+/// How long anything may take that is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a test's sandboxes may use.
 pub(crate) const RESOURCES: Resources = Resources { vcpu: 1, memory_mib: 256, disk_mib: 256 };
@@ -176,6 +79,15 @@ pub(crate) fn with_configured_node<Fut: Future<Output = ()>>(
         resume_unwind(panic);
     }
     assert_nothing_is_left(&path.join("data"));
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Unmounts what is below a directory: `runsc` keeps a network namespace in its own.
@@ -305,6 +217,15 @@ impl World {
         };
         let started = self.node.start(start).await.expect("a sandbox starts");
         Sandbox { id: sandbox.clone(), execution, address: started.address }
+    }
+
+    /// Starts a sandbox, counts once in its memory, and pauses it.
+    pub(crate) async fn paused(&self) -> (SandboxId, SnapshotId) {
+        let (id, snapshot) = (SandboxId::random(), SnapshotId::random());
+        let sandbox = self.start(&id).await;
+        assert_eq!(sandbox.count().await, 0);
+        self.node.pause(sandbox.pause(&snapshot)).await.expect("it is saved");
+        (id, snapshot)
     }
 
     pub(crate) async fn resume(&self, sandbox: &SandboxId, snapshot: &SnapshotId) -> Sandbox {
