@@ -43,7 +43,9 @@ def test_memory_and_files_agree_across_pauses(server, new_sandbox, pause):
     sandbox = new_sandbox(lifecycle={"on_timeout": "pause"})
     sandbox.commands.run(f"mkdir {WORK}")
     sandbox.files.write("/home/user/coherent.py", PROGRAM.read_text())
-    program = sandbox.commands.run(f"python3 /home/user/coherent.py {WORK}", background=True)
+    # Without an end: a hundred pauses take longer than the minute that a command has by itself.
+    command = f"python3 /home/user/coherent.py {WORK}"
+    program = sandbox.commands.run(command, background=True, timeout=0)
     wait_until("it works", lambda: sandbox.files.exists(f"{WORK}/progress"))
     for number in range(PAUSES):
         goes_on(sandbox)
