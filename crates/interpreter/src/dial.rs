@@ -16,6 +16,7 @@ use crate::host::{Host, random_hex};
 use crate::kernel::is_idle;
 use crate::language::Language;
 use crate::message::{Message, Session};
+use crate::pipes::Taken;
 use crate::zmtp::{self, Endpoint, Reader, SocketType, Writer};
 
 /// Messages of a kernel that wait to be handled; beyond, the kernel waits.
@@ -90,6 +91,7 @@ pub(crate) async fn dial(
     language: Language,
     host: &Host,
     tracker: &TaskTracker,
+    taken: Option<Taken>,
 ) -> io::Result<Dialled> {
     let (published_reader, subscription) =
         connect_when_up(&addresses.published, SocketType::Subscriber).await?;
@@ -101,14 +103,14 @@ pub(crate) async fn dial(
     let stop = CancellationToken::new();
     let (published_sender, published) = mpsc::channel(waiting);
     let (replies_sender, replies) = mpsc::channel(WAITING_MESSAGES);
-    for (reader, sender) in [
-        (published_reader, published_sender),
-        (shell_reader, replies_sender.clone()),
-        (control_reader, replies_sender),
+    for (reader, sender, taken) in [
+        (published_reader, published_sender, taken),
+        (shell_reader, replies_sender.clone(), None),
+        (control_reader, replies_sender, None),
     ] {
         let stop = stop.clone();
         tracker.spawn(async move {
-            stop.run_until_cancelled(read(reader, sender)).await;
+            stop.run_until_cancelled(read(reader, sender, taken)).await;
         });
     }
     // Closing the writing half would close the subscription.
@@ -177,12 +179,15 @@ async fn connect_when_up(
 }
 
 /// Passes messages on until the kernel or the receiver is gone.
-async fn read(mut reader: Reader, sender: mpsc::Sender<Message>) {
+async fn read(mut reader: Reader, sender: mpsc::Sender<Message>, taken: Option<Taken>) {
     while let Ok(frames) = reader.receive().await {
-        if let Some(message) = Message::parse(&frames)
-            && sender.send(message).await.is_err()
-        {
+        let Some(message) = Message::parse(&frames) else { continue };
+        let taken = taken.as_ref().filter(|_| message.kind == "display_data");
+        if sender.send(message).await.is_err() {
             return;
+        }
+        if let Some(taken) = taken {
+            taken.tell();
         }
     }
 }

@@ -118,7 +118,13 @@ impl Driver {
             }
             Ended::KernelLost { how } => self.replace_lost_kernel(&how, lines).await,
             Ended::Interrupted { by_force: true } => self.replace_interrupted_kernel().await,
-            Ended::Interrupted { by_force: false } => self.keeper.take_back(&extra).await,
+            Ended::Interrupted { by_force: false } => {
+                if self.keeper.stop_what_goes_on().await {
+                    self.keeper.take_back(&extra).await;
+                } else {
+                    self.replace_interrupted_kernel().await;
+                }
+            }
             Ended::Restarted { done } => {
                 let error = output::error("ContextRestarting", "Context was restarted", "");
                 let _ = timeout(FAREWELL, say_last(lines, error)).await;

@@ -185,6 +185,14 @@ impl Keeper {
         }
     }
 
+    /// Ends code that ignored an interrupt; false if the kernel does not survive that.
+    pub(crate) async fn stop_what_goes_on(&mut self) -> bool {
+        let (Some(code), Some(kernel)) = (self.language.stop_code(), self.kernel.as_mut()) else {
+            return true;
+        };
+        kernel.run_aside(code).await.is_ok()
+    }
+
     fn base_value(&self, name: &str) -> Option<String> {
         if self.language.inherits_env() {
             self.host.base_env(self.language).remove(name)

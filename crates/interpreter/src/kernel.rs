@@ -17,7 +17,7 @@ use crate::dial::{Dialled, addresses, dial, send};
 use crate::host::Host;
 use crate::language::Language;
 use crate::message::{Message, Session};
-use crate::pipes::Pipes;
+use crate::pipes::{Pipes, Taken};
 use crate::zmtp::Writer;
 use crate::{KernelCommand, KernelProcess, ProcessSignal};
 
@@ -102,8 +102,14 @@ impl Kernel {
         } else {
             None
         };
+        let taken = if language.waits_until_taken() {
+            Some(Taken::create(&dir, host).map_err(spawn_error)?)
+        } else {
+            None
+        };
         let output = dir.join("output");
-        let (program, args) = language.command(venv, &host.startup(), &addresses.connection_file);
+        let (program, args) =
+            language.command(venv, &host.startup(), &addresses.connection_file, &host.envs());
         let mut env = host.base_env(language);
         env.extend(envs.iter().map(|(name, value)| (name.clone(), value.clone())));
         let process = host
@@ -123,10 +129,12 @@ impl Kernel {
         let mut guard = KillOnDrop(Some(process));
         let process = guard.0.as_deref().expect("just set");
         let started = tokio::select! {
-            kernel = timeout(START_TIMEOUT, dial(&addresses, language, host, tracker)) => kernel,
+            kernel = timeout(START_TIMEOUT, dial(&addresses, language, host, tracker, taken)) => kernel,
             how = process.wait() => {
                 guard.0 = None;
-                let output = last_lines(&output);
+                let printed = pipes.into_iter().flat_map(|mut pipes| pipes.rest());
+                let printed = printed.map(|(_, text)| text).collect();
+                let output = last_lines(&output, printed);
                 let _ = fs::remove_dir_all(&dir);
                 return Err(KernelError::EndedAtStart { language: name, how, output });
             }
@@ -152,7 +160,8 @@ impl Kernel {
             _readers: readers,
         };
         if let Some(code) = language.startup_code(&kernel.dir) {
-            kernel.run_aside(&code).await?;
+            let id = kernel.ask_silently(&code).await?;
+            kernel.answered(&id, true, START_TIMEOUT).await?;
         }
         Ok(kernel)
     }
@@ -187,7 +196,7 @@ impl Kernel {
     /// Runs code between executions: it is not counted, and what it prints is dropped.
     pub(crate) async fn run_aside(&mut self, code: &str) -> Result<(), KernelError> {
         let id = self.ask_silently(code).await?;
-        self.answered(&id, true).await
+        self.answered(&id, true, ASIDE_TIMEOUT).await
     }
 
     /// Asks for code to be run without being counted, and returns the id of the request.
@@ -203,13 +212,18 @@ impl Kernel {
     /// Sends our own request to a kernel that answers it, and waits for the answer.
     pub(crate) async fn request_aside(&mut self, content: &Value) -> Result<(), KernelError> {
         let id = self.ask_control("overwinter_request", content).await?;
-        self.answered(&id, false).await
+        self.answered(&id, false, ASIDE_TIMEOUT).await
     }
 
     /// Waits for the answer to a request, and if asked for the end of its work, and drops what
     /// is published meanwhile.
-    async fn answered(&mut self, id: &str, until_idle: bool) -> Result<(), KernelError> {
-        let deadline = Instant::now() + ASIDE_TIMEOUT;
+    async fn answered(
+        &mut self,
+        id: &str,
+        until_idle: bool,
+        patience: Duration,
+    ) -> Result<(), KernelError> {
+        let deadline = Instant::now() + patience;
         let (mut replied, mut idle) = (false, !until_idle);
         while !(replied && idle) {
             let next = async {
@@ -270,9 +284,11 @@ impl Drop for KillOnDrop {
     }
 }
 
-/// The end of what a kernel said that did not start.
-fn last_lines(output: &Path) -> String {
-    let text = fs::read(output).unwrap_or_default();
+/// The end of what a kernel said that did not start: what it printed to its pipes, and before that
+/// to its file.
+fn last_lines(output: &Path, printed: String) -> String {
+    let mut text = fs::read(output).unwrap_or_default();
+    text.extend(printed.into_bytes());
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
     if text.trim().is_empty() { String::new() } else { format!(": {}", text.trim()) }
 }

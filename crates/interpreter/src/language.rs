@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::{memory, snippet};
+use crate::{java, memory, snippet};
 
 /// A language that a context can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,20 +77,21 @@ impl Language {
             Self::JavaScript | Self::TypeScript => venv.join("bin/deno").exists(),
             Self::Bash => python_package(venv, "bash_kernel").is_some(),
             Self::R => r_package("IRkernel"),
-            Self::Java => java_kernel(venv).exists() && Path::new("/usr/bin/java").exists(),
+            Self::Java => java::kernel(venv).exists() && Path::new("/usr/bin/java").exists(),
         }
     }
 
-    /// The program of its kernel and that program's arguments.
+    /// The program of its kernel and that program's arguments. `envs` are the variables of the
+    /// sandbox.
     pub(crate) fn command(
         self,
         venv: &Path,
         startup: &Path,
         connection: &Path,
+        envs: &BTreeMap<String, String>,
     ) -> (PathBuf, Vec<String>) {
         let connection = connection.display().to_string();
         let launch = startup.join("launch.py").display().to_string();
-        let java = |jar: &str| java_kernel(venv).with_file_name(jar).display().to_string();
         let (program, args) = match self {
             Self::Python => {
                 (venv.join("bin/python"), vec![launch, "python".into(), "-f".into(), connection])
@@ -102,20 +103,20 @@ impl Language {
                 venv.join("bin/deno"),
                 vec!["jupyter".into(), "--kernel".into(), "--conn".into(), connection],
             ),
+            // Its output and its errors are the pipes beside the connection file.
             Self::R => (
-                PathBuf::from("/usr/bin/R"),
+                PathBuf::from("/bin/sh"),
                 vec![
-                    "--slave".into(),
-                    "-f".into(),
+                    "-c".into(),
+                    "d=${2%/*}; exec /usr/bin/R --slave -f \"$1\" --args \"$2\" >\"$d/stdout\" 2>\"$d/stderr\"".into(),
+                    "sh".into(),
                     startup.join("launch.R").display().to_string(),
-                    "--args".into(),
                     connection,
                 ],
             ),
-            Self::Java => (
-                PathBuf::from("/usr/bin/java"),
-                vec!["-jar".into(), java("jjava-launcher.jar"), java("jjava.jar"), connection],
-            ),
+            Self::Java => {
+                (PathBuf::from("/usr/bin/java"), java::arguments(venv, envs, connection))
+            }
         };
         (program, args)
     }
@@ -154,9 +155,9 @@ impl Language {
     }
 
     /// True if its kernel drops messages that are not read at once. Python's and bash are made to
-    /// wait by `startup/overwinter_flow.py`.
+    /// wait by `startup/overwinter_flow.py`, R by [`Self::waits_until_taken`].
     pub(crate) const fn drops_output(self) -> bool {
-        !matches!(self, Self::Python | Self::Bash)
+        !matches!(self, Self::Python | Self::Bash | Self::R)
     }
 
     /// True if its kernel counts silent executions too.
@@ -179,16 +180,28 @@ impl Language {
 
     /// True if its kernel prints to the pipes in its directory.
     pub(crate) const fn prints_to_pipes(self) -> bool {
-        matches!(self, Self::JavaScript | Self::TypeScript)
+        matches!(self, Self::JavaScript | Self::TypeScript | Self::R | Self::Java)
+    }
+
+    /// True if its kernel waits after each result until that was taken.
+    pub(crate) const fn waits_until_taken(self) -> bool {
+        matches!(self, Self::R)
     }
 
     /// Code that a new kernel runs first.
     pub(crate) fn startup_code(self, kernel_dir: &Path) -> Option<String> {
+        let code = match self {
+            Self::JavaScript | Self::TypeScript => include_str!("../startup/javascript.js"),
+            Self::Java => include_str!("../startup/java.jsh"),
+            _ => return None,
+        };
+        Some(code.replace("\"KERNEL_DIR\"", &json!(kernel_dir).to_string()))
+    }
+
+    /// Code that ends what goes on though it was interrupted, for kernels that do not wait for it.
+    pub(crate) const fn stop_code(self) -> Option<&'static str> {
         match self {
-            Self::JavaScript | Self::TypeScript => {
-                let code = include_str!("../startup/javascript.js");
-                Some(code.replace("\"KERNEL_DIR\"", &json!(kernel_dir).to_string()))
-            }
+            Self::Java => Some(include_str!("../startup/java_stop.jsh")),
             _ => None,
         }
     }
@@ -219,23 +232,24 @@ impl Language {
         }
     }
 
-    /// Code that renews random states; none where there is nothing to renew.
-    ///
-    /// Java needs none: `new Random()` mixes in `System.nanoTime()`, which goes on while the
-    /// sandbox does not run, and `SecureRandom` reads the kernel's generator.
+    /// Code that renews random states; none where the kernel is told otherwise.
     pub(crate) fn reseed_code(self, seed: &[u8; 32]) -> Option<String> {
         let words: Vec<u32> = seed
             .chunks_exact(4)
             .map(|word| u32::from_le_bytes(word.try_into().expect("chunks of four")))
             .collect();
         match self {
-            Self::Python | Self::Java => None,
+            Self::Python => None,
             Self::JavaScript | Self::TypeScript => Some(format!(
                 "globalThis[Symbol.for(\"overwinter.reseed\")]?.({});",
                 json!(words[..4])
             )),
             Self::Bash => Some(format!("RANDOM={}", words[0])),
             Self::R => Some(format!("set.seed({}L)", words[0] & 0x7FFF_FFFF)),
+            Self::Java => {
+                let number = format!("0x{:08x}{:08x}L", words[0], words[1]);
+                Some(include_str!("../startup/java_reseed.jsh").replace("SEED", &number))
+            }
         }
     }
 }
@@ -253,11 +267,6 @@ fn r_package(name: &str) -> bool {
     ["/usr/lib/R/site-library", "/usr/local/lib/R/site-library", "/usr/lib/R/library"]
         .iter()
         .any(|library| Path::new(library).join(name).exists())
-}
-
-/// Where the `jjava` package of `PyPI` puts its kernel.
-fn java_kernel(venv: &Path) -> PathBuf {
-    venv.join("share/jupyter/kernels/java/jjava-launcher.jar")
 }
 
 /// The languages of a template, for messages.

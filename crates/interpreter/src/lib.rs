@@ -10,6 +10,7 @@ mod driver;
 mod fence;
 mod host;
 mod http;
+mod java;
 mod keeper;
 mod kernel;
 mod language;

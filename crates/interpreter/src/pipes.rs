@@ -1,14 +1,15 @@
 //! Named pipes for what a kernel prints, for kernels that lose output that is not read at once.
 //!
 //! Deno's kernel publishes every `console.log` as a message of its own, and drops those that its
-//! socket does not take: of a million lines a quarter arrived. A pipe makes it wait instead.
+//! socket does not take: of a million lines a quarter arrived. Java's does the same. R's keeps all
+//! of it until an expression ends. A pipe makes them wait instead.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use tokio::net::unix::pipe::{OpenOptions, Receiver};
+use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 
 use crate::host::Host;
 
@@ -17,6 +18,35 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The names of the streams, and of the pipes.
 const NAMES: [&str; 2] = ["stdout", "stderr"];
+
+/// The name of the pipe that tells of results.
+const TAKEN: &str = "taken";
+
+/// Tells a kernel, by a byte in a pipe, that a result was taken, for kernels that wait for it before
+/// they go on: what they print then would overtake the result otherwise.
+#[derive(Debug)]
+pub(crate) struct Taken(Sender);
+
+impl Taken {
+    /// Makes the pipe in the directory of a kernel.
+    pub(crate) fn create(dir: &Path, host: &Host) -> io::Result<Self> {
+        let path = make_fifo(dir, TAKEN, host)?;
+        // Open for reading too, so that it need not be opened in any order.
+        Ok(Self(OpenOptions::new().read_write(true).open_sender(path)?))
+    }
+
+    pub(crate) fn tell(&self) {
+        // A kernel that left so many unread does not wait for another.
+        let _ = self.0.try_write(b".");
+    }
+}
+
+fn make_fifo(dir: &Path, name: &str, host: &Host) -> io::Result<PathBuf> {
+    let path = dir.join(name);
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    host.give(&path)?;
+    Ok(path)
+}
 
 /// The reading ends of a kernel's pipes.
 #[derive(Debug)]
@@ -60,9 +90,7 @@ impl Pipes {
 
 impl Pipe {
     fn create(dir: &Path, name: &'static str, host: &Host) -> io::Result<Self> {
-        let path = dir.join(name);
-        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        host.give(&path)?;
+        let path = make_fifo(dir, name, host)?;
         // Open for writing too, so that it never ends.
         let receiver = OpenOptions::new().read_write(true).open_receiver(&path)?;
         Ok(Self { receiver, name, partial: Vec::new() })

@@ -117,7 +117,7 @@ impl Running {
                     None => death = Some((kernel.process.wait().await, Instant::now())),
                 },
                 message = kernel.published.recv(), if is_served => match message {
-                    Some(message) => self.translator.sort(message),
+                    Some(message) => self.translator.sort(message, &mut kernel.pipes),
                     // All that it said has been passed on.
                     None => return Ended::KernelLost { how: kernel.process.wait().await },
                 },

@@ -63,7 +63,8 @@ pub(crate) fn r_env(changes: &Changes) -> String {
 }
 
 pub(crate) fn java_env(changes: &Changes) -> String {
-    let mut code = String::new();
+    // A block, because expressions would leave variables: `$1`, `$2`, ...
+    let mut code = String::from("{");
     for (name, value) in changes {
         let _ = match value {
             Some(value) => {
@@ -72,6 +73,7 @@ pub(crate) fn java_env(changes: &Changes) -> String {
             None => write!(code, "System.clearProperty({});", quote(name)),
         };
     }
+    code.push('}');
     code
 }
 
@@ -116,13 +118,13 @@ mod tests {
     fn values_cannot_leave_their_quotes() {
         let value = "\"); System.exit(1); (\"";
         let code = java_env(&changes("A", Some(value)));
-        assert_eq!(code, r#"System.setProperty("A", "\"); System.exit(1); (\"");"#);
+        assert_eq!(code, r#"{System.setProperty("A", "\"); System.exit(1); (\"");}"#);
     }
 
     #[test]
     fn what_has_no_value_is_removed() {
         assert_eq!(bash_env(&changes("A", None)), "unset A;");
-        assert_eq!(java_env(&changes("A", None)), "System.clearProperty(\"A\");");
+        assert_eq!(java_env(&changes("A", None)), "{System.clearProperty(\"A\");}");
         assert!(r_env(&changes("A", None)).contains("Sys.unsetenv(\"A\")"));
         assert!(javascript_env(&changes("A", None)).contains(r#"{"A":null}"#));
     }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::fence::{Fence, Signs};
+use crate::java;
 use crate::kernel::{Kernel, is_idle};
 use crate::language::Language;
 use crate::message::Message;
@@ -82,6 +83,12 @@ impl Translator {
         self.push(output::printed(kind, text));
     }
 
+    fn drain(&mut self, pipes: &mut Option<Pipes>) {
+        for (kind, text) in pipes.iter_mut().flat_map(Pipes::rest) {
+            self.printed(kind, &text);
+        }
+    }
+
     fn push(&mut self, line: Bytes) {
         self.signs.put_off();
         self.tell_shown(false);
@@ -127,7 +134,13 @@ impl Translator {
     }
 
     /// Finds out whether a message belongs to this execution.
-    pub(crate) fn sort(&mut self, message: Message) {
+    ///
+    /// What was printed before it comes before it: the kernel had written that to its pipes when it
+    /// published the message.
+    pub(crate) fn sort(&mut self, message: Message, pipes: &mut Option<Pipes>) {
+        if matches!(message.kind.as_str(), "display_data" | "execute_result" | "error") {
+            self.drain(pipes);
+        }
         let is_fence = self.fence.is(&message.parent);
         if message.kind == "overwinter_fence" {
             if is_fence {
@@ -181,7 +194,11 @@ impl Translator {
 
     fn take_data(&mut self, data: Map<String, Value>, is_main: bool) {
         let is_picture = data.keys().any(|mime| mime.starts_with("image/"));
-        if self.language.displays_results() && !is_picture {
+        if self.language.displays_results() && is_picture {
+            // Comes late: a plot may grow until the next one begins, or the execution ends.
+            self.signs.put_off();
+            self.client.push(output::result(data, is_main));
+        } else if self.language.displays_results() {
             self.signs.put_off();
             self.tell_shown(false);
             self.shown = Some(data);
@@ -200,14 +217,17 @@ impl Translator {
             }
             _ => String::new(),
         };
-        self.push(output::error(message.text("ename"), message.text("evalue"), &traceback));
+        let (name, value) = (message.text("ename"), message.text("evalue"));
+        let (name, value) = match self.language {
+            Language::Java => java::error(name, value, &traceback),
+            _ => (name.to_owned(), value.to_owned()),
+        };
+        self.push(output::error(&name, &value, &traceback));
     }
 
     /// Ends the client's stream.
     pub(crate) async fn finish(&mut self, kernel: &mut Kernel) {
-        for (kind, text) in kernel.pipes.iter_mut().flat_map(Pipes::rest) {
-            self.push(output::printed(kind, &text));
-        }
+        self.drain(&mut kernel.pipes);
         let status = self.reply.as_ref().map_or("aborted", |reply| reply.text("status")).to_owned();
         self.tell_shown(!self.errored && status == "ok");
         match (status.as_str(), self.reply.take()) {

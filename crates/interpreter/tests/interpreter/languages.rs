@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs code of a language; none, and a word why, if the language is not installed.
 #[allow(clippy::print_stderr, reason = "tells what was skipped")]
-async fn run(running: &Running, language: &str, code: &str) -> Option<Vec<Value>> {
+pub(crate) async fn run(running: &Running, language: &str, code: &str) -> Option<Vec<Value>> {
     let answer = running.send(json!({ "code": code, "language": language })).await;
     if answer.status() == 400 {
         eprintln!("skipped: {}", answer.text().await.expect("a text"));

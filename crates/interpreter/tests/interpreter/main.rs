@@ -4,6 +4,8 @@
 
 mod contexts;
 mod execute;
+mod java;
 mod languages;
 mod leaving;
+mod r;
 mod support;
