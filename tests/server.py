@@ -106,6 +106,12 @@ def borrow(source: Path, data_dir: Path) -> None:
             (data_dir / name).symlink_to(source / name)
 
 
+def has_template(name: str) -> bool:
+    """Whether servers of tests have a template."""
+    source = os.environ.get("OVERWINTER_TEST_DATA_DIR")
+    return source is not None and (Path(source) / "templates" / name / "current").exists()
+
+
 @dataclass
 class Server:
     """A server and its data directory. Use it as a context, or call `start` and `clean_up`."""

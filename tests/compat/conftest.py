@@ -11,10 +11,14 @@ import pytest
 import sdk
 from sdk import Sandbox
 
-from server import Server, environment
+from server import Server, environment, has_template
 
 BASE = "base"
 INTERPRETER = "code-interpreter-v1"
+FULL = "code-interpreter-full"
+needs_full = pytest.mark.skipif(
+    not has_template(FULL), reason=f"{FULL} is not built: overwinter template build {FULL}"
+)
 
 
 def pytest_report_header() -> str:

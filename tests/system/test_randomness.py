@@ -15,7 +15,7 @@ import layout
 import pytest
 from e2b_code_interpreter import Sandbox
 
-from server import wait_until
+from server import has_template, wait_until
 
 CLONES = int(os.environ.get("OVERWINTER_TEST_CLONES", "6"))
 
@@ -50,6 +50,21 @@ JAVASCRIPT = {
     "crypto.randomUUID": "crypto.randomUUID()",
     "node:crypto.randomUUID": "process.getBuiltinModule('node:crypto').randomUUID()",
     "crypto.getRandomValues": "Array.from(crypto.getRandomValues(new Uint8Array(16))).join()",
+}
+R = {
+    "runif": "runif(1)",
+    "sample": "sample(1e9, 1)",
+    "rnorm": "rnorm(1)",
+}
+JAVA = {
+    "Math.random": "Math.random()",
+    "StrictMath.random": "StrictMath.random()",
+    "Random": "new Random().nextLong()",
+    "SplittableRandom": "new SplittableRandom().nextLong()",
+    "RandomGenerator": "java.util.random.RandomGenerator.getDefault().nextLong()",
+    "ThreadLocalRandom": "java.util.concurrent.ThreadLocalRandom.current().nextLong()",
+    "UUID": "UUID.randomUUID()",
+    "SecureRandom": "new java.security.SecureRandom().nextLong()",
 }
 SHELL = {
     "/dev/urandom": "head -c 1024 /dev/urandom | sha256sum",
@@ -130,6 +145,38 @@ def drawn_by_restores(server):
             sandbox = restored_again(server, sandbox)
             drawn.append(draw(sandbox))
     return drawn
+
+
+def draw_r_and_java(sandbox):
+    """One value of each source of the template that has these languages."""
+    drawn = {}
+    for language, sources, line in [
+        ("r", R, "cat(format({}, digits = 15), '\\n')"),
+        ("java", JAVA, "System.out.println({});"),
+    ]:
+        code = "\n".join(line.format(source) for source in sources.values())
+        execution = sandbox.run_code(code, language=language)
+        assert not execution.error, execution.error
+        shown = "".join(execution.logs.stdout).splitlines()
+        names = (f"{language}: {name}" for name in sources)
+        drawn.update(zip(names, shown, strict=True))
+    return drawn
+
+
+@pytest.mark.skipif(
+    not has_template("code-interpreter-full"), reason="code-interpreter-full is not built"
+)
+def test_restores_of_one_snapshot_differ_in_r_and_java(server):
+    with Sandbox.create("code-interpreter-full", timeout=1800) as sandbox:
+        draw_r_and_java(sandbox)
+        sandbox.pause()
+        sandbox.connect(timeout=1800)
+        drawn = [draw_r_and_java(sandbox)]
+        for _ in range(2):
+            sandbox = restored_again(server, sandbox)
+            drawn.append(draw_r_and_java(sandbox))
+    for source in drawn[0]:
+        distinct([values[source] for values in drawn])
 
 
 @pytest.mark.parametrize("source", SOURCES)
