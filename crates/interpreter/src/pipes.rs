@@ -6,15 +6,24 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
+use tokio::time::{Instant, sleep_until};
 
 use crate::host::Host;
 
 /// How much is read at once: the capacity of a pipe.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// After two reads of less than this, what follows is gathered before it is read.
+const FEW_BYTES: usize = 4 * 1024;
+
+/// For how long: a program that prints many short lines would otherwise stop at each one, for this
+/// process to read it. Short, because a pipe may fill meanwhile, and then the program waits.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The names of the streams, and of the pipes.
 const NAMES: [&str; 2] = ["stdout", "stderr"];
@@ -58,6 +67,10 @@ struct Pipe {
     name: &'static str,
     /// The beginning of a character whose end was not read yet.
     partial: Vec<u8>,
+    /// Whether the last read was a short one.
+    few: bool,
+    /// Until when what is printed is gathered.
+    gather_until: Instant,
 }
 
 impl Pipes {
@@ -72,8 +85,8 @@ impl Pipes {
         let [stdout, stderr] = &mut self.0;
         loop {
             let pipe = tokio::select! {
-                _ = stdout.receiver.readable() => &mut *stdout,
-                _ = stderr.receiver.readable() => &mut *stderr,
+                () = stdout.ready() => &mut *stdout,
+                () = stderr.ready() => &mut *stderr,
             };
             if let Some(text) = pipe.read() {
                 return (pipe.name, text);
@@ -93,7 +106,14 @@ impl Pipe {
         let path = make_fifo(dir, name, host)?;
         // Open for writing too, so that it never ends.
         let receiver = OpenOptions::new().read_write(true).open_receiver(&path)?;
-        Ok(Self { receiver, name, partial: Vec::new() })
+        Ok(Self { receiver, name, partial: Vec::new(), few: false, gather_until: Instant::now() })
+    }
+
+    /// Waits until it is time to read.
+    async fn ready(&self) {
+        sleep_until(self.gather_until).await;
+        // An error is found by the read.
+        let _ = self.receiver.readable().await;
     }
 
     /// What is there, in whole characters; none if nothing is.
@@ -103,6 +123,13 @@ impl Pipe {
         bytes.resize(start + CHUNK_BYTES, 0);
         let count = self.receiver.try_read(&mut bytes[start..]).unwrap_or(0);
         bytes.truncate(start + count);
+        if count > 0 {
+            let few = count < FEW_BYTES;
+            let were_few = std::mem::replace(&mut self.few, few);
+            if few && were_few {
+                self.gather_until = Instant::now() + GATHER;
+            }
+        }
         self.partial = bytes.split_off(whole_characters(&bytes));
         let text = String::from_utf8_lossy(&bytes).into_owned();
         (!text.is_empty()).then_some(text)
