@@ -9,17 +9,21 @@ import threading
 import pytest
 from conftest import FULL, needs_full
 from e2b.exceptions import TimeoutException
+from sdk import Sandbox
 
 from server import wait_until
 
 pytestmark = needs_full
 
 
+def cases(names, values):
+    """Parametrises a test with tuples that begin with a language, by which they are called."""
+    return pytest.mark.parametrize(names, values, ids=[value[0] for value in values])
+
+
 @pytest.fixture(scope="module")
 def full(server):
     """A sandbox with R and Java that the tests of this file share."""
-    from sdk import Sandbox
-
     with Sandbox.create(FULL, timeout=1800) as shared:
         yield shared
 
@@ -37,7 +41,7 @@ def printed(execution):
 # Results, logs and errors.
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "code", "text"),
     [
         ("r", "a <- 20\na + 22", "[1] 42"),
@@ -51,7 +55,7 @@ def test_the_last_value_is_the_main_result(full, language, code, text):
     assert (execution.text, execution.results[-1].is_main_result) == (text, True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "code"),
     [
         ("r", "cat('höher\\n'); message('tiefer'); system('echo program')"),
@@ -65,14 +69,16 @@ def test_what_is_printed_comes_where_it_belongs(full, language, code):
     assert printed(run(full, language, code)) == ("höher\nprogram\n", "tiefer\n")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "code"),
     [
         ("r", "cat('ready\\n'); while (!file.exists('/tmp/go-r')) Sys.sleep(0.01); 'done'"),
         (
             "java",
-            'System.out.println("ready"); '
-            'while (!new java.io.File("/tmp/go-java").exists()) Thread.sleep(10); "done"',
+            (
+                'System.out.println("ready"); '
+                'while (!new java.io.File("/tmp/go-java").exists()) Thread.sleep(10); "done"'
+            ),
         ),
     ],
 )
@@ -96,7 +102,7 @@ def test_plots_of_r_are_pictures_and_do_not_hide_the_result(full):
     assert execution.text == "[1] 42"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "code", "name", "value", "traced"),
     [
         ("r", "f <- function(x) stop('bad ', x)\nf(3)", "ERROR", "bad 3", "f(3)"),
@@ -110,7 +116,7 @@ def test_an_error_has_name_value_and_traceback(full, language, code, name, value
     assert error.name == name and value in error.value and traced in error.traceback, error
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "code", "answer"),
     [
         ("r", "readline('name? ')", "does not support input"),
@@ -148,7 +154,7 @@ def test_many_lines_arrive_in_order(full, language):
 # Contexts, variables, interrupts.
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "assign", "read", "text", "directory"),
     [
         ("r", "v <- 5", "v", "[1] 5", "getwd()"),
@@ -185,7 +191,7 @@ def test_variables_of_the_sandbox_and_of_one_execution(new_sandbox):
         assert printed(run(sandbox, language, read))[0].split() == ["global", "g", shown]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "keep", "endless", "read"),
     [
         ("r", "kept <- 7", "while (TRUE) {}", "kept"),
@@ -199,7 +205,7 @@ def test_an_execution_that_takes_too_long_is_interrupted(full, language, keep, e
     assert "7" in run(full, language, read, timeout=120).text
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "end"),
     [("r", "tools::pskill(Sys.getpid(), 9)"), ("java", "Runtime.getRuntime().halt(1);")],
 )
@@ -213,7 +219,7 @@ def test_a_kernel_that_dies_is_reported_and_healed(full, language, end):
 # Across a pause.
 
 
-@pytest.mark.parametrize(
+@cases(
     ("language", "keep", "work", "read", "text"),
     [
         (
@@ -226,8 +232,10 @@ def test_a_kernel_that_dies_is_reported_and_healed(full, language, end):
         (
             "java",
             'var kept = new ArrayList<>(List.of(1, 2, 3)); String result = "";',
-            'System.out.println("on"); while (!new java.io.File("/tmp/go").exists()) Thread.sleep(10); '
-            'result = "computed";',
+            (
+                'System.out.println("on"); '
+                'while (!new java.io.File("/tmp/go").exists()) Thread.sleep(10); result = "computed";'
+            ),
             "result + kept",
             "computed[1, 2, 3]",
         ),
@@ -240,9 +248,7 @@ def test_a_computation_goes_on_across_a_pause(new_sandbox, language, keep, work,
 
     def work_on():
         try:
-            sandbox.run_code(
-                work, language=language, on_stdout=lambda _: started.set(), timeout=0
-            )
+            sandbox.run_code(work, language=language, on_stdout=lambda _: started.set(), timeout=0)
         except Exception:  # noqa: BLE001 - the stream breaks, as it must
             broken.set()
 
