@@ -20,6 +20,12 @@ pub(crate) const fn image_files(mode: PauseMode) -> &'static [&'static str] {
     }
 }
 
+/// How long a call to stop a run, or to let it go on, may take after it was given up.
+///
+/// The sandbox stops all the same, and gVisor counts: if `runsc` is killed before it has noted that
+/// the sandbox is paused, nothing makes it go on again.
+pub(crate) const GRACE: Duration = Duration::from_secs(4);
+
 /// Stops a run in memory.
 pub(crate) async fn freeze(engine: &GvisorEngine, run: &ExecutionId) -> Result<(), EngineError> {
     let limit = engine.config.timeouts.freeze;
@@ -49,7 +55,7 @@ async fn turn(
     if !engine.files(run).is_made() {
         return Err(EngineError::NoSuchRun { run: run.clone() });
     }
-    let call = engine.call(doing, run, limit);
+    let call = engine.call(doing, run, limit).with_grace(GRACE);
     let Err(error) = call.arg(verb).arg(run.as_str()).run().await else { return Ok(()) };
     match recover::state(engine, run).await {
         Ok(Some(state)) if state == wanted => Ok(()),

@@ -9,6 +9,7 @@ use ow_types::ExecutionId;
 use serde::Deserialize;
 
 use crate::files::{Files, io_error, runs_directory};
+use crate::pause::GRACE;
 use crate::process::{self, sandbox};
 use crate::{GvisorEngine, QUESTION_TIMEOUT, cgroup};
 
@@ -96,22 +97,32 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// Ends calls to runsc that a server left behind which was killed.
 ///
 /// They would go on and, for instance, make the directory again of an image that recovery has
-/// just removed. Calls of this process, and of another that lives, are left alone.
+/// just removed. Those that stop a run or let it go on may end by themselves first. Calls of this process, and of another that lives, are left alone.
 pub(crate) async fn end_orphaned_calls(root: &Path) -> Result<(), EngineError> {
     let failed = |error| io_error("looking for calls of a server before", root)(error);
-    let orphans: Vec<i32> = orphaned_calls(root).map_err(failed)?;
-    for pid in &orphans {
+    let orphans = orphaned_calls(root).map_err(failed)?;
+    let (turning, others): (Vec<i32>, Vec<i32>) = orphans.into_iter().partition(|pid| turns(*pid));
+    kill_calls(&others, root);
+    wait_for(&turning, root, GRACE).await;
+    kill_calls(&turning, root);
+    wait_for(&[turning, others].concat(), root, KILL_LIMIT).await;
+    Ok(())
+}
+
+fn kill_calls(pids: &[i32], root: &Path) {
+    for pid in pids.iter().filter(|pid| is_call(**pid, root)) {
         if let Some(pid) = rustix::process::Pid::from_raw(*pid) {
             // It may have ended by itself.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
+}
+
+async fn wait_for(pids: &[i32], root: &Path, limit: Duration) {
     let began = tokio::time::Instant::now();
-    let is_left = |pid: &i32| is_call(*pid, root);
-    while orphans.iter().any(is_left) && began.elapsed() < KILL_LIMIT {
+    while pids.iter().any(|pid| is_call(*pid, root)) && began.elapsed() < limit {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    Ok(())
 }
 
 fn orphaned_calls(root: &Path) -> std::io::Result<Vec<i32>> {
@@ -141,7 +152,40 @@ fn is_call(pid: i32, root: &Path) -> bool {
     !program.starts_with(b"runsc-") && arguments.any(|argument| argument == flag.as_bytes())
 }
 
+/// Whether a call stops a run or lets it go on; see [`GRACE`].
+fn turns(pid: i32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|argument| argument == b"pause" || argument == b"resume")
+}
+
 fn parent(pid: i32) -> Option<i32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Starts a call to `verb` whose server is gone, which takes 300 ms and then leaves a file.
+    fn orphan(root: &Path, verb: &str) -> std::path::PathBuf {
+        let done = root.join(verb);
+        let script = format!("sleep 0.3; : > {}", done.display());
+        let start = "sh -c \"$0\" call \"$1\" \"$2\" & exit";
+        let flag = format!("--root={}", root.display());
+        let mut shell = std::process::Command::new("sh");
+        let status = shell.args(["-c", start, &script, &flag, verb]).status().unwrap();
+        assert!(status.success());
+        done
+    }
+
+    #[tokio::test]
+    async fn only_calls_that_cannot_be_taken_back_end_by_themselves() {
+        let root = tempfile::tempdir().unwrap();
+        let [pause, checkpoint] = ["pause", "checkpoint"].map(|verb| orphan(root.path(), verb));
+        end_orphaned_calls(root.path()).await.unwrap();
+        assert_eq!(orphaned_calls(root.path()).unwrap(), [0; 0]);
+        // The other would be done by now too.
+        assert!(pause.exists() && !checkpoint.exists());
+    }
 }

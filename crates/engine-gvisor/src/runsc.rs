@@ -34,6 +34,8 @@ pub(crate) struct Call<'a> {
     limit: Duration,
     log: Option<PathBuf>,
     args: Vec<String>,
+    /// How long it may go on after it was given up, before it is killed.
+    grace: Duration,
     /// Where calls end that were given up.
     ending: TaskTracker,
 }
@@ -52,7 +54,8 @@ impl Runsc {
     /// A call for `doing`, which may take `limit`.
     pub(crate) fn call(&self, doing: impl Into<String>, limit: Duration) -> Call<'_> {
         let (doing, ending) = (doing.into(), TaskTracker::new());
-        Call { runsc: self, doing, limit, log: None, args: Vec::new(), ending }
+        let grace = Duration::ZERO;
+        Call { runsc: self, doing, limit, log: None, args: Vec::new(), grace, ending }
     }
 }
 
@@ -80,6 +83,15 @@ impl Call<'_> {
         self
     }
 
+    /// Lets it end by itself for a while when it is given up.
+    ///
+    /// For what cannot be taken back: the sandbox does what it was told whatever becomes of the call,
+    /// which would not note it.
+    pub(crate) fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// Says that the call leaves processes behind, which keep its standard streams.
     ///
     /// They get none: a guest could fill a file without end, and a pipe would tie it to us. What
@@ -93,8 +105,8 @@ impl Call<'_> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the call is killed, and ends in a task of `ending_in`; what it had begun in a
-    /// sandbox may go on.
+    /// Dropped, the call is killed, after its grace, and ends in a task of `ending_in`; what it had
+    /// begun in a sandbox may go on.
     pub(crate) async fn run(self) -> Result<String, EngineError> {
         let began = Instant::now();
         let result = tokio::time::timeout(self.limit, self.finish()).await;
@@ -112,7 +124,8 @@ impl Call<'_> {
             source,
         };
         let child = self.command().spawn().map_err(io)?;
-        let mut running = Running { child: Some(child), ending: self.ending.clone() };
+        let (grace, ending) = (self.grace, self.ending.clone());
+        let mut running = Running { child: Some(child), grace, ending };
         let child = running.child.as_mut().expect("it is taken out at the end only");
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = tokio::join!(read_bounded(stdout), read_bounded(stderr));
@@ -145,21 +158,28 @@ impl Call<'_> {
     }
 }
 
-/// A call's process. Dropped before it has ended, it is killed and waited for elsewhere: whoever
-/// comes next must not meet it at work.
+/// A call's process. Dropped before it has ended, it is waited for elsewhere, and killed after its
+/// grace: whoever comes next must not meet it at work.
 struct Running {
     child: Option<Child>,
+    grace: Duration,
     ending: TaskTracker,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // It may have ended by itself.
-        let _ = child.start_kill();
-        // Without a runtime it is killed all the same, and nobody comes next.
+        let grace = self.grace;
+        let end = async move {
+            if grace.is_zero() || tokio::time::timeout(grace, child.wait()).await.is_err() {
+                // It may have ended by itself.
+                let _ = child.start_kill();
+                let _ = child.wait().await;
+            }
+        };
+        // Without a runtime it is killed by being dropped, and nobody comes next.
         if let Ok(runtime) = Handle::try_current() {
-            self.ending.spawn_on(async move { child.wait().await }, &runtime);
+            self.ending.spawn_on(end, &runtime);
         }
     }
 }

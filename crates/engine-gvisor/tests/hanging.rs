@@ -17,10 +17,15 @@ const LIMIT: Duration = Duration::from_millis(600);
 
 /// An engine whose `runsc` hangs at `verb`, and else does its work.
 async fn engine_that_hangs(host: &support::TestHost, verb: &str) -> GvisorEngine {
+    engine_that(host, verb, "exec sleep 600").await
+}
+
+/// An engine whose `runsc` first runs a line of shell at `verb`.
+async fn engine_that(host: &support::TestHost, verb: &str, line: &str) -> GvisorEngine {
     let program: PathBuf = host.image().join("runsc");
     let runsc = host.runsc().display();
     let script = format!(
-        "#!/bin/sh\nfor word; do [ \"$word\" = {verb} ] && exec sleep 600; done\nexec {runsc} \"$@\"\n"
+        "#!/bin/sh\nfor word; do [ \"$word\" = {verb} ] && {line}; done\nexec {runsc} \"$@\"\n"
     );
     fs::write(&program, script).expect("there is room");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -64,6 +69,20 @@ async fn a_freeze_and_a_capture_that_hang_leave_the_run() {
     let image = host.image();
     assert_timed_out(engine.capture(&place.execution, &image, PauseMode::Full).await, began);
     engine.thaw(&place.execution).await.unwrap();
+    host.ask_within(&place, "ticks", Duration::from_secs(20)).unwrap();
+    engine.kill(&place.execution).await.unwrap();
+    assert_eq!(host.leftovers(&place), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_freeze_that_comes_after_it_was_given_up_does_not_stay() {
+    let Some(host) = support::host().await else { return };
+    let place = started(&host).await;
+    let engine = engine_that(&host, "pause", "sleep 2").await;
+    let began = Instant::now();
+    assert_timed_out(engine.freeze(&place.execution).await, began);
+    engine.thaw(&place.execution).await.unwrap();
+    assert!(began.elapsed() > Duration::from_secs(2), "it did not wait for the freeze");
     host.ask_within(&place, "ticks", Duration::from_secs(20)).unwrap();
     engine.kill(&place.execution).await.unwrap();
     assert_eq!(host.leftovers(&place), Vec::<String>::new());
