@@ -143,6 +143,7 @@ def legs() -> list[Leg]:
             {"OVERWINTER_TEST_JAVASCRIPT": with_packages(JAVASCRIPT)},
         ),
         Leg("oldest, sync", oldest, SHARED),
+        Leg("oldest, R and Java", oldest, ["r_and_java"]),
         Leg("oldest, async", oldest, ["async"]),
         Leg("newest, async", sys.executable, SHARED, asynchronous),
     ]
