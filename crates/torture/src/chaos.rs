@@ -76,7 +76,7 @@ impl Chaos {
     fn kill_sandbox_process(&mut self) {
         // Counted before, so that a worker never sees the effect without the cause.
         self.tally.sandbox_killed();
-        let processes = processes_with(&self.server.mark());
+        let processes = processes_with(&self.server.mark(), is_sandbox);
         if let Some(pid) = processes.choose(&mut self.rng) {
             // It may have ended since it was found.
             let _ = kill(*pid, Signal::SIGKILL);
@@ -84,22 +84,40 @@ impl Chaos {
     }
 }
 
-/// Ends every process of runsc whose command line holds `mark`.
-pub(crate) fn kill_all(mark: &str) {
-    for pid in processes_with(mark) {
-        let _ = kill(pid, Signal::SIGKILL);
+/// Ends every process of runsc whose command line holds `mark`, calls first: one that a server left
+/// in its midst would go on to make a sandbox.
+pub(crate) async fn kill_all(mark: &str) {
+    for _ in 0..50 {
+        let left = [processes_with(mark, is_call), processes_with(mark, is_sandbox)].concat();
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// The sandbox and gofer processes of runsc whose command lines hold `mark`.
-fn processes_with(mark: &str) -> Vec<Pid> {
+/// A sandbox or its gofer, by its command line.
+fn is_sandbox(line: &str) -> bool {
+    line.starts_with("runsc-sandbox") || line.starts_with("runsc-gofer")
+}
+
+/// A call to the program, which is started by its path.
+fn is_call(line: &str) -> bool {
+    let program = line.split('\0').next().unwrap_or_default();
+    program.rsplit_once('/').is_some_and(|(_, name)| name.starts_with("runsc"))
+}
+
+/// The processes of a kind whose command lines hold `mark`.
+fn processes_with(mark: &str, is_kind: fn(&str) -> bool) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line);
-        (line.starts_with("runsc-sandbox") || line.starts_with("runsc-gofer"))
-            && line.contains(mark)
+        is_kind(&line) && line.contains(mark)
     })
     .map(Pid::from_raw)
     .collect()

@@ -150,7 +150,7 @@ impl Server {
             Err(error) => println!("list what is left: {error}"),
         }
         self.kill().await;
-        crate::chaos::kill_all(&self.mark());
+        crate::chaos::kill_all(&self.mark()).await;
         // `runsc` keeps a network namespace mounted, and the directory could not be removed.
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mounts = mounts.lines().filter_map(|line| line.split(' ').nth(1));
