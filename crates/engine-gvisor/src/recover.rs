@@ -97,7 +97,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// Ends calls to runsc that a server left behind which was killed.
 ///
 /// They would go on and, for instance, make the directory again of an image that recovery has
-/// just removed. Those that stop a run or let it go on may end by themselves first. Calls of this process, and of another that lives, are left alone.
+/// just removed. Those that stop a run or let it go on may end by themselves first. Calls of this
+/// process, and of another that lives, are left alone.
 pub(crate) async fn end_orphaned_calls(root: &Path) -> Result<(), EngineError> {
     let failed = |error| io_error("looking for calls of a server before", root)(error);
     let orphans = orphaned_calls(root).map_err(failed)?;

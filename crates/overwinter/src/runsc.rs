@@ -46,15 +46,23 @@ pub(crate) fn find(configured: Option<&Path>, data_dir: &Path) -> anyhow::Result
     bail!("{}", refused.join("; "))
 }
 
+/// What the names of those in [`directory`] begin with; the version follows.
+const PREFIX: &str = "runsc-";
+
+/// Where a data directory has the versions that were built or used here.
+fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("bin")
+}
+
 /// Where set-up puts it.
 fn own(data_dir: &Path) -> PathBuf {
-    data_dir.join("bin/runsc")
+    directory(data_dir).join("runsc")
 }
 
 /// True if set-up has a better build of the same version to offer than this one.
 pub(crate) fn is_outdated(found: &Found, data_dir: &Path) -> bool {
     let kept = fs::read_link(own(data_dir)).unwrap_or_default();
-    let ours = kept.to_str().is_some_and(|name| name.starts_with("runsc-"));
+    let ours = kept.to_str().is_some_and(|name| name.starts_with(PREFIX));
     found.path == own(data_dir) && ours && kept != Path::new(&build::file_name())
 }
 

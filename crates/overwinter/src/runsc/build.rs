@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Found, examine, on_path, own};
+use super::{Found, PREFIX, directory, examine, on_path, own};
 
 /// The version that set-up builds.
 ///
@@ -47,7 +47,7 @@ const CORRECTIONS: u32 = 1;
 
 /// The name of what this version of Overwinter builds.
 pub(super) fn file_name() -> String {
-    format!("runsc-{VERSION}-c{CORRECTIONS}")
+    format!("{PREFIX}{VERSION}-c{CORRECTIONS}")
 }
 
 /// Builds the pinned version from its Go module, and puts it into the data directory.
@@ -72,7 +72,7 @@ fn build_in(build: &Path, go: &Path, data_dir: &Path) -> anyhow::Result<Found> {
     let package = format!("{MODULE}/runsc@{VERSION}");
     run(go_command(go, build).args(["install", "-trimpath", "-ldflags", &flags, &package]))?;
     let built = examine(&build.join("bin/runsc"))?;
-    let bin = data_dir.join("bin");
+    let bin = directory(data_dir);
     fs::create_dir_all(&bin).with_context(|| format!("create `{}`", bin.display()))?;
     // Kept by version, for a snapshot is read by the version that wrote it.
     let kept = bin.join(file_name());

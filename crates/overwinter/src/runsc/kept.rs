@@ -7,19 +7,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Found;
-
-/// Where they are, below the data directory.
-const DIRECTORY: &str = "bin";
-
-/// What their names begin with; the version follows.
-const PREFIX: &str = "runsc-";
+use super::{Found, PREFIX, directory};
 
 /// The same `runsc` in a place where it stays as it is.
 ///
 /// Where it cannot be copied, such as on a full disk, it is used where it is, and a warning says so.
 pub(crate) fn keep(found: Found, data_dir: &Path) -> Found {
-    match copy(&found, &data_dir.join(DIRECTORY)) {
+    match copy(&found, &directory(data_dir)) {
         Ok(path) => Found { path, ..found },
         Err(error) => {
             let path = found.path.display();
@@ -31,7 +25,7 @@ pub(crate) fn keep(found: Found, data_dir: &Path) -> Found {
 
 /// Those of the data directory other than `current`.
 pub(crate) fn others(current: &Found, data_dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(data_dir.join(DIRECTORY)).into_iter().flatten().flatten();
+    let entries = fs::read_dir(directory(data_dir)).into_iter().flatten().flatten();
     let kept = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     let mut paths: Vec<_> = kept.map(|entry| entry.path()).collect();
     paths.retain(|path| *path != current.path);
