@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -93,3 +94,22 @@ def interpreter(server: Server) -> Iterator[Sandbox]:
     """A sandbox with the code interpreter that the tests of a file share."""
     with Sandbox.create(INTERPRETER, timeout=1800) as shared:
         yield shared
+
+
+def pause_amid(sandbox: Sandbox, code: str, **options: object) -> None:
+    """Pauses and resumes while code runs that prints once it has begun; its stream has to break."""
+    started, broken = threading.Event(), threading.Event()
+
+    def run() -> None:
+        try:
+            sandbox.run_code(code, on_stdout=lambda _: started.set(), timeout=0, **options)
+        except Exception:  # noqa: BLE001 - the stream breaks, as it must
+            broken.set()
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    assert started.wait(120)
+    sandbox.pause()
+    runner.join(120)
+    assert broken.is_set(), "the stream hangs, or ended as if the code had"
+    sandbox.connect(timeout=600)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import sdk
+from conftest import pause_amid
 from e2b.exceptions import NotFoundException, TimeoutException
 
 import plain
@@ -451,26 +452,11 @@ def test_state_of_every_kind_survives_a_pause(new_sandbox):
 
 def test_a_computation_goes_on_across_a_pause(new_sandbox):
     sandbox = new_sandbox("code-interpreter-v1")
-    started, broken = threading.Event(), threading.Event()
-
-    def run():
-        try:
-            sandbox.run_code(
-                "import os, time\nprint('on', flush=True)\n"
-                "while not os.path.exists('/tmp/go'): time.sleep(0.01)\nresult = 'computed'",
-                on_stdout=lambda _: started.set(),
-                timeout=0,
-            )
-        except Exception:  # noqa: BLE001 - the stream breaks, as it must
-            broken.set()
-
-    runner = threading.Thread(target=run)
-    runner.start()
-    assert started.wait(120)
-    sandbox.pause()
-    runner.join(120)
-    assert broken.is_set(), "the stream hangs, or ended as if the code had"
-    sandbox.connect(timeout=600)
+    pause_amid(
+        sandbox,
+        "import os, time\nprint('on', flush=True)\n"
+        "while not os.path.exists('/tmp/go'): time.sleep(0.01)\nresult = 'computed'",
+    )
     sandbox.files.write("/tmp/go", "")
     assert text(sandbox, "result") == "computed"
 

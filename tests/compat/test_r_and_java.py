@@ -4,10 +4,9 @@ What does not depend on the language is tested in `test_interpreter.py`.
 """
 
 import base64
-import threading
 
 import pytest
-from conftest import FULL, needs_full
+from conftest import FULL, needs_full, pause_amid
 from e2b.exceptions import TimeoutException
 from sdk import Sandbox
 
@@ -244,20 +243,6 @@ def test_a_kernel_that_dies_is_reported_and_healed(full, language, end):
 def test_a_computation_goes_on_across_a_pause(new_sandbox, language, keep, work, read, text):
     sandbox = new_sandbox(FULL)
     run(sandbox, language, keep)
-    started, broken = threading.Event(), threading.Event()
-
-    def work_on():
-        try:
-            sandbox.run_code(work, language=language, on_stdout=lambda _: started.set(), timeout=0)
-        except Exception:  # noqa: BLE001 - the stream breaks, as it must
-            broken.set()
-
-    runner = threading.Thread(target=work_on)
-    runner.start()
-    assert started.wait(120)
-    sandbox.pause()
-    runner.join(120)
-    assert broken.is_set(), "the stream hangs, or ended as if the code had"
-    sandbox.connect(timeout=600)
+    pause_amid(sandbox, work, language=language)
     sandbox.files.write("/tmp/go", "")
     assert wait_until("it is computed", lambda: run(sandbox, language, read).text) == text

@@ -133,10 +133,9 @@ def restored_again(server, sandbox):
     return Sandbox.connect(sandbox.sandbox_id, timeout=1800)
 
 
-@pytest.fixture(scope="module")
-def drawn_by_restores(server):
+def first_of_restores(server, template, draw):
     """What one sandbox draws first after each of three restores of one snapshot."""
-    with Sandbox.create("code-interpreter-v1", timeout=1800) as sandbox:
+    with Sandbox.create(template, timeout=1800) as sandbox:
         draw(sandbox)
         sandbox.pause()
         sandbox.connect(timeout=1800)
@@ -145,6 +144,11 @@ def drawn_by_restores(server):
             sandbox = restored_again(server, sandbox)
             drawn.append(draw(sandbox))
     return drawn
+
+
+@pytest.fixture(scope="module")
+def drawn_by_restores(server):
+    return first_of_restores(server, "code-interpreter-v1", draw)
 
 
 def draw_r_and_java(sandbox):
@@ -167,14 +171,7 @@ def draw_r_and_java(sandbox):
     not has_template("code-interpreter-full"), reason="code-interpreter-full is not built"
 )
 def test_restores_of_one_snapshot_differ_in_r_and_java(server):
-    with Sandbox.create("code-interpreter-full", timeout=1800) as sandbox:
-        draw_r_and_java(sandbox)
-        sandbox.pause()
-        sandbox.connect(timeout=1800)
-        drawn = [draw_r_and_java(sandbox)]
-        for _ in range(2):
-            sandbox = restored_again(server, sandbox)
-            drawn.append(draw_r_and_java(sandbox))
+    drawn = first_of_restores(server, "code-interpreter-full", draw_r_and_java)
     for source in drawn[0]:
         distinct([values[source] for values in drawn])
 
